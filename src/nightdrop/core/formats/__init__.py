@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""CSV formats as data, the rules for their cells, and findings about files."""

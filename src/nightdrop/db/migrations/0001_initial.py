@@ -158,6 +158,7 @@ class Migration(migrations.Migration):
                 ('finding_counts', models.JSONField(default=dict)),
                 ('finding_groups', models.JSONField(default=list)),
                 ('hold_reasons', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=64), default=list, size=None)),
+                ('due_at', models.DateTimeField(null=True)),
                 ('settles_at', models.DateTimeField()),
                 ('processed_name', models.CharField(max_length=32, null=True)),
                 ('finished_at', models.DateTimeField(null=True)),

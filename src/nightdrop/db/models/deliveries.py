@@ -37,6 +37,8 @@ class Delivery(models.Model):
     #: Findings grouped by cause, as `delivery show --json` gives them.
     finding_groups = models.JSONField(default=list)
     hold_reasons = ArrayField(models.CharField(max_length=64), default=list)
+    #: When a `ready` delivery may be loaded; a nightly district's waits for its night.
+    due_at = models.DateTimeField(null=True)
     #: From this time on the epoch may leave /upload: its session has ended, or had time to.
     settles_at = models.DateTimeField()
     #: Name of its directory in /upload-processed.

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings themselves: one frozen, typed value, and what each of its fields means.
+
+`docs/settings.md` is made from the descriptions below. How the values are found is in
+`config.reading`.
+"""
+
+import os
+import pwd
+import socket
+from collections.abc import Mapping
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+#: HOME when root starts Nightdrop and says nothing else.
+ROOT_HOME: Final = Path("/var/lib/nightdrop")
+#: The system user whose rights the parts and PostgreSQL get when root starts Nightdrop.
+SERVICE_USER: Final = "nightdrop"
+#: Names under which a console on this machine is always reached.
+LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
+
+
+class LogFormat(StrEnum):
+    """How log lines are written to standard error."""
+
+    #: Text on a terminal, JSON anywhere else.
+    AUTO = "auto"
+    #: One JSON object a line.
+    JSON = "json"
+    #: For people.
+    TEXT = "text"
+
+
+def default_home(environ: Mapping[str, str]) -> Path:
+    """Return HOME when nobody names one: the system's place for root, else the user's own."""
+    if os.geteuid() == 0:
+        return ROOT_HOME
+    data = environ.get("XDG_DATA_HOME")
+    if data and Path(data).is_absolute():
+        return Path(data) / "nightdrop"
+    user_home = environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
+    return Path(user_home) / ".local" / "share" / "nightdrop"
+
+
+def _split_names(value: object) -> object:
+    """Accept ``a, b`` beside a list, since a variable can hold only text."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def absolute_path(value: object) -> object:
+    """Return a path that does not move with the working directory.
+
+    A service is seldom restarted from the directory it was first started in. What is no
+    path is left for pydantic to refuse.
+    """
+    if isinstance(value, str | Path):
+        return Path(value).expanduser().absolute()
+    return value
+
+
+AbsolutePath = Annotated[Path, BeforeValidator(absolute_path)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Config(BaseModel):
+    """All settings. Make it with `load_config`; tests may construct it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    home: AbsolutePath = Field(
+        default_factory=lambda: default_home(os.environ),
+        description="Directory of this node's own data: the embedded PostgreSQL, the journal,"
+        " the key snapshot and nightdrop.toml.",
+    )
+    tree: AbsolutePath = Field(
+        default_factory=lambda data: data["home"] / "districts",
+        description="Directory of the uploaded files; on several nodes a shared file system.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="PostgreSQL 15 or newer for the application's role, as"
+        " postgresql://user:password@host/name; without it the embedded PostgreSQL runs.",
+    )
+    database_owner_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="The same database for the role that owns the tables; only migrate and"
+        " backup need it.",
+    )
+    database_operator_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="The same database for the role that sees all districts; operator commands"
+        " and the scan need it.",
+    )
+    bind: str = Field(
+        default="127.0.0.1",
+        description="IP address that the SFTP and web ports listen on; 0.0.0.0 for all of IPv4,"
+        " :: for all.",
+    )
+    sftp_port: Port = Field(default=2022, description="Port of the SFTP server; 0 for a free one.")
+    web_port: Port = Field(default=8080, description="Port of the web console; 0 for a free one.")
+    web_workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Number of web processes on this node, of about 115 MB each.",
+    )
+    public_host: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=253,
+        description="Name under which districts reach this service; shown to them and put into"
+        " ready-made client files.",
+    )
+    allowed_hosts: Names = Field(
+        default=(),
+        description="Further names the web console answers to, separated by commas, besides the"
+        " public host and the names of loopback.",
+    )
+    seal_quiet_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=3600,
+        description="How long an epoch must rest after its marker before it is sealed.",
+    )
+    settle_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        le=86400,
+        description="How long a loaded epoch stays in /upload while the session that sent it is"
+        " still connected.",
+    )
+    scan_seconds: int = Field(
+        default=60,
+        ge=1,
+        le=86400,
+        description="How often the file tree is searched for sealed epochs that the database does"
+        " not know.",
+    )
+    login_grace_seconds: int = Field(
+        default=30,
+        ge=1,
+        le=600,
+        description="How long an SFTP client may take to log in before it is disconnected.",
+    )
+    sessions_per_district: int = Field(
+        default=32,
+        ge=1,
+        le=10000,
+        description="How many SFTP sessions one district may have open on this node.",
+    )
+    snapshot_max_age_hours: int = Field(
+        default=24,
+        ge=1,
+        le=720,
+        description="How old the key snapshot may become, while the database is away, before"
+        " logins are refused.",
+    )
+    snapshot_reread_seconds: int = Field(
+        default=30,
+        ge=1,
+        le=3600,
+        description="How often keys are read anew from the database even when nothing was"
+        " announced.",
+    )
+    log_format: LogFormat = Field(
+        default=LogFormat.AUTO,
+        description="How log lines are written to standard error; auto is text on a terminal and"
+        " JSON elsewhere.",
+    )
+
+    @field_validator("database_url", "database_owner_url", "database_operator_url")
+    @classmethod
+    def _check_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
+            raise PydanticCustomError(
+                "database_url", "is not of the form postgresql://user:password@host/name"
+            )
+        return value
+
+    @field_validator("bind")
+    @classmethod
+    def _check_address(cls, value: str) -> str:
+        try:
+            ip_address(value)
+        except ValueError:
+            raise PydanticCustomError("ip_address", "is not an IP address") from None
+        return value
+
+    @field_validator("web_port")
+    @classmethod
+    def _check_ports_differ(cls, value: int, info: ValidationInfo) -> int:
+        if value and value == info.data.get("sftp_port"):
+            raise PydanticCustomError("same_port", "is also the port of the SFTP server")
+        return value
+
+    @model_validator(mode="after")
+    def _check_urls_together(self) -> Self:
+        """Refuse a lonely owner or operator URL: the rest would run on another database."""
+        if self.database_url is None and (self.database_owner_url or self.database_operator_url):
+            raise PydanticCustomError(
+                "lonely_url",
+                "is not set although another role's URL is, so the parts would use two databases",
+            )
+        return self
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether Nightdrop runs its own PostgreSQL."""
+        return self.database_url is None
+
+    @property
+    def web_hosts(self) -> tuple[str, ...]:
+        """Every name the web console answers to."""
+        return (self.public_host, *self.allowed_hosts, *LOOPBACK_HOSTS)
+
+    @property
+    def journal_dir(self) -> Path:
+        """Where SFTP events wait until the database has them."""
+        return self.home / "journal"
+
+    @property
+    def snapshot_file(self) -> Path:
+        """The keys as this node last read them."""
+        return self.home / "snapshot" / "keys.json"
+
+    @property
+    def ports_file(self) -> Path:
+        """The ports that a running `serve` really listens on."""
+        return self.home / "run" / "ports.json"
+
+    @property
+    def shared_dir(self) -> Path:
+        """What all nodes share and nobody is served: 0700."""
+        return self.tree / "shared"
+
+    @property
+    def hostkeys_dir(self) -> Path:
+        """The SFTP server's host keys."""
+        return self.shared_dir / "hostkeys"
+
+    @property
+    def secret_key_file(self) -> Path:
+        """The secret that signs web sessions; made at first start."""
+        return self.shared_dir / "secret_key"

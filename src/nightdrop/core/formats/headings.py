@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which column of a table each cell of a heading row is.
+
+A heading matches exactly, or as an alias; else ignoring case, blanks, underscores and a
+``TABLE.`` prefix as PowerSchool adds, with a remark. A heading with a character that
+nobody can see is never guessed at: it is named, with its code point, and blocks.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nightdrop.core.formats.findings import CATALOGUE, Finding, Severity
+from nightdrop.core.formats.spec import Column, Format, Table
+
+#: A name, perhaps with a number in brackets, and a dot: ``STUDENTS.``, ``[1]Students.``.
+_PREFIX = re.compile(r"^[\w\[\]]+\.")
+_IGNORED = re.compile(r"[\s_]+")
+
+#: `looks_like` wants this share of a file's headings to be known.
+_KNOWN_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class HeadingMatch:
+    """What a heading row says.
+
+    `columns` has one entry per cell of the row, None where the cell is not read.
+    """
+
+    columns: tuple[Column | None, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_blocking(self) -> bool:
+        """True when the rows below cannot be read as this table."""
+        return any(finding.severity is Severity.BLOCKING for finding in self.findings)
+
+    @property
+    def supplied(self) -> tuple[str, ...]:
+        """The names of the columns that the file has, in the file's order."""
+        return tuple(column.name for column in self.columns if column is not None)
+
+
+def match_headings(table: Table, cells: Sequence[str], *, file: str) -> HeadingMatch:
+    """Match the cells of the heading row to the columns of a table.
+
+    Returns: the match with all its findings, which are on line 1. When no cell is a
+             heading at all, that is the only finding.
+    """
+    known = _known_headings(table)
+    findings: list[Finding] = []
+    found: list[Column | None] = []
+    damaged: set[str] = set()
+    for position, cell in enumerate(cells, start=1):
+        column, remark = _match_cell(known, cell, position, file)
+        if remark is not None:
+            findings.append(remark)
+            if remark.code == "invisible-character-in-heading" and remark.column:
+                damaged.add(remark.column)
+        found.append(column)
+    if not any(found) and not damaged:
+        return HeadingMatch(tuple(found), (_finding("no-headings", file),))
+    findings += _repeated(found, file)
+    findings += [
+        _finding("missing-column", file, column.heading)
+        for column in table.columns
+        if column.required and column not in found and column.heading not in damaged
+    ]
+    return HeadingMatch(tuple(found), tuple(findings))
+
+
+def looks_like(cells: Sequence[str], *, formats: Iterable[Format]) -> Table | None:
+    """Say which table's headings these are, for a file whose name says nothing.
+
+    Returns: the table with the most matching headings, of those whose key columns are
+             all there and that know at least half of the headings; else None.
+    """
+    best: Table | None = None
+    most = 0
+    for table in (table for format_ in formats for table in format_.tables):
+        known = _known_headings(table)
+        names = {
+            column.name
+            for cell in cells
+            if (column := known.get(_folded(_visible(cell)))) is not None
+        }
+        is_likely = names.issuperset(table.key) and len(names) >= _KNOWN_SHARE * len(cells)
+        if is_likely and len(names) > most:
+            best, most = table, len(names)
+    return best
+
+
+def _known_headings(table: Table) -> Mapping[str, Column]:
+    return {
+        _folded(heading): column
+        for column in table.columns
+        for heading in (column.heading, *column.aliases)
+    }
+
+
+def _match_cell(
+    known: Mapping[str, Column], cell: str, position: int, file: str
+) -> tuple[Column | None, Finding | None]:
+    visible = _visible(cell)
+    column = known.get(_folded(visible)) or known.get(_folded(_PREFIX.sub("", visible)))
+    if column is None:
+        facts = {"position": str(position)}
+        return None, _finding("unknown-column", file, cell, facts)
+    if visible != cell:
+        facts = {"characters": ", ".join(_code_points(cell))}
+        code = "invisible-character-in-heading"
+        return None, _finding(code, file, column.heading, facts)
+    if cell in (column.heading, *column.aliases):
+        return column, None
+    facts = {"found": cell}
+    return column, _finding("heading-repaired", file, column.heading, facts)
+
+
+def _repeated(found: Sequence[Column | None], file: str) -> list[Finding]:
+    positions: defaultdict[str, list[str]] = defaultdict(list)
+    for position, column in enumerate(found, start=1):
+        if column is not None:
+            positions[column.heading].append(str(position))
+    return [
+        _finding("duplicate-heading", file, heading, {"positions": " and ".join(places)})
+        for heading, places in positions.items()
+        if len(places) > 1
+    ]
+
+
+def _finding(
+    code: str, file: str, column: str | None = None, facts: Mapping[str, str] | None = None
+) -> Finding:
+    severity = CATALOGUE[code].severity
+    return Finding(code, severity, file=file, line=1, column=column, facts=facts or {})
+
+
+def _folded(heading: str) -> str:
+    return _IGNORED.sub("", unicodedata.normalize("NFC", heading)).casefold()
+
+
+def _visible(heading: str) -> str:
+    return "".join(character for character in heading if not _is_hidden(character))
+
+
+def _is_hidden(character: str) -> bool:
+    """Tell characters that look like nothing, or like a blank without being one."""
+    if character in " \t\r\n":
+        return False
+    return unicodedata.category(character) in {"Cc", "Cf", "Zs", "Zl", "Zp"}
+
+
+def _code_points(heading: str) -> list[str]:
+    hidden = dict.fromkeys(character for character in heading if _is_hidden(character))
+    return [
+        f"{unicodedata.name(character, 'control character').lower()} (U+{ord(character):04X})"
+        for character in hidden
+    ]

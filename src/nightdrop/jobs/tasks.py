@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every task of the queue. Arguments are identifiers, because the queue logs them."""
+
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+from procrastinate import RetryStrategy
+from procrastinate.contrib.django import app
+
+from nightdrop.config import load_config
+from nightdrop.jobs.recovery import retry_stalled_jobs
+from nightdrop.jobs.silence import silent
+from nightdrop.services import checks, finishing, loads, scan
+from nightdrop.services.queue import Job
+from nightdrop.storage.tree import Tree
+
+log = structlog.get_logger()
+
+#: A step is tried three times in all (`services.checks.MAX_ATTEMPTS` counts them in the
+#: database); the queue's own tries are a few more, for a database that was away.
+RETRY = RetryStrategy(max_attempts=8, wait=1, exponential_wait=2)
+
+
+def clock() -> datetime:
+    """Return the time now."""
+    return datetime.now(UTC)
+
+
+@app.task(name=str(Job.CHECK), retry=RETRY)
+@silent
+def check_delivery(*, district: str, delivery: str) -> None:
+    """Check a delivery, and load it at once where it is its turn."""
+    config = load_config()
+    tree = Tree(config.tree)
+    names = {"district": UUID(district), "delivery_id": UUID(delivery)}
+    with ExitStack() as scratch:
+        bundle = checks.check_delivery(**names, tree=tree, clock=clock, scratch=scratch)
+        log.info("checked", district=district, delivery=delivery, is_ready=bundle is not None)
+        if bundle is not None:
+            loads.load_delivery(**names, tree=tree, clock=clock, bundle=bundle)
+    loads.wake_next(UUID(district), clock=clock)
+
+
+@app.task(name=str(Job.LOAD), retry=RETRY)
+@silent
+def load_delivery(*, district: str, delivery: str) -> None:
+    """Load a delivery that its check did not load at once."""
+    names = {"district": UUID(district), "delivery_id": UUID(delivery)}
+    is_loaded = loads.load_delivery(**names, tree=Tree(load_config().tree), clock=clock)
+    log.info("load ended", district=district, delivery=delivery, is_loaded=is_loaded)
+    loads.wake_next(UUID(district), clock=clock)
+
+
+@app.task(name=str(Job.FINISH), retry=RETRY)
+@silent
+def finish_delivery(*, district: str, delivery: str) -> None:
+    """Move a delivery's epoch away, or let it rest."""
+    is_finished = finishing.finish_delivery(
+        district=UUID(district),
+        delivery_id=UUID(delivery),
+        tree=Tree(load_config().tree),
+        clock=clock,
+    )
+    log.info("finished", district=district, delivery=delivery, is_finished=is_finished)
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="scan_tree", queueing_lock="scan_tree")
+@silent
+def scan_tree(timestamp: int) -> None:
+    """Find sealed epochs that nobody reported, and deliveries whose job was lost."""
+    del timestamp
+    run_scan()
+
+
+def run_scan() -> None:
+    """Scan once; also done when a worker starts."""
+    config = load_config()
+    found = scan.scan_tree(
+        tree=Tree(config.tree),
+        clock=clock,
+        quiet_seconds=config.seal_quiet_seconds,
+        settle_seconds=config.settle_seconds,
+    )
+    if found:
+        log.warning("scan found unreported seals", count=found)
+
+
+@app.periodic(cron="*/5 * * * * *")
+@app.task(name="retry_stalled", queueing_lock="retry_stalled")
+@silent
+def retry_stalled(timestamp: int) -> None:
+    """Give back the jobs of workers that died; the queue never does so by itself."""
+    del timestamp
+    count = retry_stalled_jobs()
+    if count:
+        log.warning("took up jobs of dead workers", count=count)

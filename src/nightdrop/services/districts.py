@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making districts and changing them."""
+
+import re
+from datetime import datetime, time
+from typing import ClassVar
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from django.db import IntegrityError, transaction
+
+from nightdrop.core.errors import Refusal
+from nightdrop.db.access import OPERATOR, find_district
+from nightdrop.db.models import District
+from nightdrop.storage.tree import Tree
+
+#: A user name: what every SSH client, file name and URL carries unharmed.
+USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+
+
+class BadUsername(Refusal):
+    """This cannot be the user name of an account."""
+
+    code: ClassVar[str] = "bad-username"
+
+    def __init__(self, username: str) -> None:
+        super().__init__(username)
+        self.username = username
+
+
+class UsernameTaken(Refusal):
+    """Another district has this user name."""
+
+    code: ClassVar[str] = "username-taken"
+
+    def __init__(self, username: str) -> None:
+        super().__init__(username)
+        self.username = username
+
+
+class UnknownTimeZone(Refusal):
+    """No time zone has this name."""
+
+    code: ClassVar[str] = "unknown-time-zone"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class NightlyWithoutTime(Refusal):
+    """A district that loads by night needs the time at which it does."""
+
+    code: ClassVar[str] = "nightly-without-time"
+
+
+def add_district(
+    username: str,
+    *,
+    district: UUID,
+    name: str | None,
+    time_zone: str,
+    nightly_at: time | None,
+    is_nightly: bool,
+    tree: Tree,
+) -> District:
+    """Make a district: its row, then its directories.
+
+    The directories are made last and again whenever they are missing, so that a crash in
+    between leaves an account that works. Raises BadUsername, UsernameTaken,
+    UnknownTimeZone, NightlyWithoutTime.
+    """
+    username = username.strip().lower()
+    if not USERNAME.fullmatch(username):
+        raise BadUsername(username)
+    if time_zone not in available_timezones():
+        raise UnknownTimeZone(time_zone)
+    if is_nightly and nightly_at is None:
+        raise NightlyWithoutTime
+    try:
+        with transaction.atomic(using=OPERATOR):
+            made = District.objects.using(OPERATOR).create(
+                id=district,
+                username=username,
+                name=name or username,
+                time_zone=time_zone,
+                mode=District.Mode.NIGHTLY if is_nightly else District.Mode.IMMEDIATE,
+                nightly_at=nightly_at,
+            )
+    except IntegrityError:
+        raise UsernameTaken(username) from None
+    tree.add_district(district)
+    return made
+
+
+def suspend_district(username: str, *, now: datetime | None) -> District:
+    """Keep a district from logging in from `now` on; None lets it in again."""
+    district = find_district(username)
+    district.suspended_at = now
+    district.save(using=OPERATOR, update_fields=["suspended_at"])
+    return district

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Work for later: jobs are deferred by name, in the transaction of their cause.
+
+`jobs.tasks` registers a task for each name; a test holds the two together. Arguments
+are identifiers only, because the queue stores and logs them.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from procrastinate import App
+from procrastinate.contrib.django.django_connector import DjangoConnector
+
+from nightdrop.db.access import lock_queue
+
+#: Defers through Django's own connection, and so inside its transaction. It is apart from
+#: the worker's app, whose connection is the worker's and knows no transaction of ours.
+_deferrer = App(connector=DjangoConnector(alias="default"))
+
+
+class Job(StrEnum):
+    """The jobs about one delivery."""
+
+    #: Read and check its files.
+    CHECK = "check_delivery"
+    #: Load its rows into the roster.
+    LOAD = "load_delivery"
+    #: Move its epoch to /upload-processed, or leave it to rest, and say that it is over.
+    FINISH = "finish_delivery"
+
+
+def defer(job: Job, *, district: UUID, delivery: UUID, not_before: datetime | None = None) -> None:
+    """Put a job on the queue, in the caller's transaction.
+
+    Checks of one district run one at a time in the order in which they were deferred,
+    and so do its loads; finishing waits for nobody. Call it inside `in_district`.
+    """
+    if job is not Job.FINISH:
+        lock_queue(district)
+    lock = f"{job}:{delivery}" if job is Job.FINISH else f"{job}:{district}"
+    _deferrer.configure_task(str(job), lock=lock, schedule_at=not_before).defer(
+        district=str(district), delivery=str(delivery)
+    )

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scan: the file tree is the truth about uploads, and this reads it.
+
+It seals every epoch that has its marker and that nobody is writing to (a crash came in
+between), makes known every seal that the database does not know (a NOTIFY, a journal or
+a process was lost), and puts back on the queue what no job is working on.
+"""
+
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+from nightdrop.core.delivery.machine import State
+from nightdrop.db.access import in_district, known_deliveries, unfinished_deliveries
+from nightdrop.db.models import Delivery
+from nightdrop.services.checks import Clock
+from nightdrop.services.deliveries import record_seal
+from nightdrop.services.queue import Job, defer
+from nightdrop.storage.seal import (
+    SealedBy,
+    SealRecord,
+    marked_epochs,
+    sealed_records,
+    try_seal,
+)
+from nightdrop.storage.tree import Tree
+
+#: The job that a delivery in this state, and not finished, must have on the queue.
+JOB_OF: dict[State, Job] = {
+    State.SEALED: Job.CHECK,
+    State.CHECKING: Job.CHECK,
+    State.READY: Job.LOAD,
+    State.LOADING: Job.LOAD,
+}
+
+
+def scan_tree(*, tree: Tree, clock: Clock, quiet_seconds: float, settle_seconds: float) -> int:
+    """Find what nobody reported. Returns how many deliveries became known by it."""
+    found = 0
+    for district in tree.district_ids():
+        records = [*_seal_left_behind(tree, district, quiet_seconds=quiet_seconds)]
+        records += sealed_records(tree.district(district))
+        known = known_deliveries([record.id for record in records])
+        for record in sorted(records, key=lambda record: (record.sealed_at, record.id)):
+            if record.id not in known:
+                found += record_seal(record, settle_seconds=settle_seconds)
+    _requeue_stranded(clock=clock)
+    return found
+
+
+def _seal_left_behind(tree: Tree, district: UUID, *, quiet_seconds: float) -> Iterator[SealRecord]:
+    place = tree.district(district)
+    for epoch in marked_epochs(place):
+        outcome = try_seal(
+            place,
+            epoch,
+            seal_id=uuid4(),
+            quiet_seconds=quiet_seconds,
+            sealed_by=SealedBy(source="sftp", session=None, fingerprint=None, session_open=False),
+        )
+        if isinstance(outcome, SealRecord):
+            yield outcome
+
+
+def _requeue_stranded(*, clock: Clock) -> None:
+    """Give every unfinished delivery the job that it should have and has lost."""
+    stranded = [
+        delivery
+        for delivery in unfinished_deliveries()
+        if not _is_queued(delivery) and not _is_waiting_for_its_night(delivery, clock=clock)
+    ]
+    for delivery in stranded:
+        job = JOB_OF.get(State(delivery.state), Job.FINISH)
+        with in_district(delivery.district_id):
+            defer(job, district=delivery.district_id, delivery=delivery.id)
+
+
+def _is_queued(delivery: Delivery) -> bool:
+    return ProcrastinateJob.objects.filter(
+        status__in=["todo", "doing"], args__delivery=str(delivery.id)
+    ).exists()
+
+
+def _is_waiting_for_its_night(delivery: Delivery, *, clock: Clock) -> bool:
+    is_ready = delivery.state == State.READY
+    return is_ready and delivery.due_at is not None and delivery.due_at > clock()

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""asyncssh's connection, with what it lacks for a server that strangers can reach.
+
+What is overridden, and why (asyncssh 2.24.1):
+- `validate_public_key`: the account of a session is the one whose key *signed*, held here in
+  one value; and the signature's algorithm must be one that is offered, which asyncssh does
+  not check.
+- `send_userauth_failure`: a client gets six tries.
+- `pause_writing`, `resume_writing`: asyncssh ignores them, so that a client which grants a
+  large window and stops reading makes the server keep all that it asked for.
+- `reload_config`: it would build all options anew for each user name; there are no
+  configuration files here.
+"""
+
+import asyncio
+from typing import Final, Protocol, cast
+
+import asyncssh
+from asyncssh.packet import PacketDecodeError, SSHPacket
+
+from nightdrop.core.accounts import Accepted, LoginFault
+from nightdrop.sftp.algorithms import SIGNATURES
+
+#: Refusals before a connection ends. The request for the list of methods ("none"), with
+#: which nearly every client begins, does not count.
+MAX_TRIES: Final = 6
+
+_SIGNATURES: Final = frozenset(name.encode() for name in SIGNATURES)
+#: How often a sender looks whether a key exchange is over. They take milliseconds, and
+#: happen once in an hour or a gibibyte.
+_EXCHANGE_POLL_SECONDS: Final = 0.01
+
+
+class Decider(Protocol):
+    """What a connection asks about keys; `sftp.visit.Visit` answers."""
+
+    def decide(self, username: str, blob: bytes) -> Accepted | None:
+        """Return what the key opens for `username`; None after noting why it does not."""
+
+    def note_fault(self, username: str, accepted: Accepted, fault: LoginFault) -> None:
+        """Note that a key which may log in was refused after all."""
+
+
+class Connection(asyncssh.SSHServerConnection):
+    """One client's connection."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        options: asyncssh.SSHServerConnectionOptions,
+    ) -> None:
+        super().__init__(loop, options)
+        self._is_drained = asyncio.Event()
+        self._is_drained.set()
+        self._verified: tuple[str, Accepted] | None = None
+        self._failures = 0
+
+    def verified_for(self, username: str) -> Accepted | None:
+        """Return what the last good signature opens, if it was made for `username`."""
+        if self._verified and self._verified[0] == username:
+            return self._verified[1]
+        return None
+
+    async def drained(self) -> None:
+        """Wait until what was sent has left this process far enough to send more.
+
+        During a key exchange asyncssh keeps all data back, so that a client which begins
+        one and never ends it must not be sent anything either.
+        """
+        await self._is_drained.wait()
+        while not self._kex_complete and not self.is_closed():
+            await asyncio.sleep(_EXCHANGE_POLL_SECONDS)
+
+    async def validate_public_key(
+        self, username: str, key_data: bytes, msg: bytes, signature: bytes
+    ) -> bool:
+        """Decide about a key that is offered (no `msg`) or that has signed `msg`."""
+        self._verified = None
+        decider = cast("Decider | None", self.get_owner())
+        accepted = decider.decide(username, key_data) if decider else None
+        if decider is None or accepted is None:
+            return False
+        if not msg:
+            return True
+        if _signature_name(signature) not in _SIGNATURES:
+            decider.note_fault(username, accepted, LoginFault.WEAK_SIGNATURE)
+            return False
+        if not await super().validate_public_key(username, key_data, msg, signature):
+            decider.note_fault(username, accepted, LoginFault.BAD_SIGNATURE)
+            return False
+        self._verified = (username, accepted)
+        return True
+
+    def send_userauth_failure(self, partial_success: bool) -> None:  # noqa: FBT001 - theirs
+        """Answer a refused try; after the last one, end the connection."""
+        self._failures += 1
+        if self._failures > MAX_TRIES + 1:
+            self.disconnect(
+                asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "Too many tries to log in"
+            )
+            return
+        super().send_userauth_failure(partial_success)
+
+    async def reload_config(self) -> None:
+        """Keep the options: they do not depend on who logs in."""
+
+    def pause_writing(self) -> None:
+        """Note that the socket takes no more for now."""
+        self._is_drained.clear()
+
+    def resume_writing(self) -> None:
+        """Note that the socket takes data again."""
+        self._is_drained.set()
+
+    def connection_lost(self, exc: Exception | None = None) -> None:
+        """Let whoever waits to send find out that there is nobody left."""
+        self._is_drained.set()
+        super().connection_lost(exc)
+
+
+def _signature_name(signature: bytes) -> bytes | None:
+    try:
+        return SSHPacket(signature).get_string()
+    except PacketDecodeError:
+        return None

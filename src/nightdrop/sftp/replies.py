@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The replies of SFTP version 3, as whole packets ready to be sent. Pure."""
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from stat import S_IFDIR, S_IFREG, filemode
+from typing import Final
+
+from nightdrop.sftp.packets import (
+    MAX_DATA_BYTES,
+    MAX_PACKET_BYTES,
+    U32,
+    U64,
+    VERSION,
+    AttributeFlag,
+    Kind,
+    Status,
+)
+
+#: Handles that one session may have open at a time; told to clients by limits@openssh.com.
+MAX_HANDLES: Final = 64
+
+_HEAD: Final = struct.Struct(">IBI")
+_ATTRIBUTES: Final = struct.Struct(">IQIIIII")
+_SHOWN: Final = (
+    AttributeFlag.SIZE | AttributeFlag.OWNER | AttributeFlag.PERMISSIONS | AttributeFlag.TIMES
+)
+#: Clients want an owner; everything belongs to the same one.
+_OWNER_ID: Final = 1000
+_OWNER_NAME: Final = "nightdrop"
+_GROUP_NAME: Final = "district"
+#: Version 3 has 32 bits for a time, unsigned.
+_LAST_TIME: Final = 2**32 - 1
+#: `ls` shows the year in place of the time of day beyond this age.
+_RECENT_SECONDS: Final = 182 * 24 * 3600
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                  "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # fmt: skip
+
+EXTENSIONS: Final[Mapping[bytes, bytes]] = {
+    b"posix-rename@openssh.com": b"1",
+    b"fsync@openssh.com": b"1",
+    b"limits@openssh.com": b"1",
+    b"home-directory": b"1",
+    b"expand-path@openssh.com": b"1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A file or directory as clients see it. Times are seconds since 1970."""
+
+    name: str
+    is_directory: bool
+    is_writable: bool
+    size_bytes: int
+    atime: float
+    mtime: float
+
+    @property
+    def mode(self) -> int:
+        """Kind and permission bits: 0755 and 0644 where writable, 0555 and 0444 where not."""
+        if self.is_directory:
+            return S_IFDIR | (0o755 if self.is_writable else 0o555)
+        return S_IFREG | (0o644 if self.is_writable else 0o444)
+
+
+def _packet(kind: Kind, request_id: int, *body: bytes) -> bytes:
+    size_bytes = 1 + U32.size + sum(map(len, body))
+    return _HEAD.pack(size_bytes, kind, request_id) + b"".join(body)
+
+
+def _string(value: bytes) -> bytes:
+    return U32.pack(len(value)) + value
+
+
+def write_version() -> bytes:
+    """Answer INIT: the version spoken, and the extensions with theirs."""
+    pairs = (_string(name) + _string(version) for name, version in EXTENSIONS.items())
+    return _packet(Kind.VERSION, VERSION, *pairs)
+
+
+def write_status(request_id: int, status: Status, sentence: str) -> bytes:
+    """Answer with a code and a sentence for the person in front of the client."""
+    return _packet(
+        Kind.STATUS, request_id, U32.pack(status), _string(sentence.encode()), _string(b"en")
+    )
+
+
+def write_handle(request_id: int, handle: bytes) -> bytes:
+    """Answer OPEN and OPENDIR."""
+    return _packet(Kind.HANDLE, request_id, _string(handle))
+
+
+def write_data(request_id: int, data: bytes) -> bytes:
+    """Answer READ."""
+    return _packet(Kind.DATA, request_id, U32.pack(len(data)), data)
+
+
+def write_attributes(request_id: int, entry: Shown) -> bytes:
+    """Answer STAT, LSTAT and FSTAT."""
+    return _packet(Kind.ATTRS, request_id, _attributes(entry))
+
+
+def write_names(request_id: int, entries: Iterable[Shown], *, now: datetime) -> bytes:
+    """Answer READDIR."""
+    names = [
+        _string(entry.name.encode(errors="replace"))
+        + _string(write_long_name(entry, now=now).encode(errors="replace"))
+        + _attributes(entry)
+        for entry in entries
+    ]
+    return _packet(Kind.NAME, request_id, U32.pack(len(names)), *names)
+
+
+def write_path(request_id: int, path: str) -> bytes:
+    """Answer REALPATH and its like: one name with no attributes."""
+    name = _string(path.encode())
+    return _packet(Kind.NAME, request_id, U32.pack(1), name, name, U32.pack(0))
+
+
+def write_limits(request_id: int) -> bytes:
+    """Answer limits@openssh.com: packet, read and write lengths, and open handles."""
+    limits = (MAX_PACKET_BYTES, MAX_DATA_BYTES, MAX_DATA_BYTES, MAX_HANDLES)
+    return _packet(Kind.EXTENDED_REPLY, request_id, *map(U64.pack, limits))
+
+
+def write_long_name(entry: Shown, *, now: datetime) -> str:
+    """Write the line that ``ls -l`` shows.
+
+    Shape:   ``-rw-r--r--    1 nightdrop district      1234 Nov 23 19:05 students.csv``; for
+             what is older than half a year, or in the future, the year in place of the time.
+    Units:   UTC.
+    Source:  draft-ietf-secsh-filexfer-02, section 7.
+    """
+    at = datetime.fromtimestamp(_seconds(entry.mtime), UTC)
+    age = (now - at).total_seconds()
+    is_recent = -60 <= age < _RECENT_SECONDS
+    clock = f"{at:%H:%M}" if is_recent else f"{at.year:5d}"
+    links = 2 if entry.is_directory else 1
+    return (
+        f"{filemode(entry.mode)} {links:4d} {_OWNER_NAME:<8} {_GROUP_NAME:<8}"
+        f" {entry.size_bytes:8d} {_MONTHS[at.month - 1]} {at.day:2d} {clock} {entry.name}"
+    )
+
+
+def _attributes(entry: Shown) -> bytes:
+    return _ATTRIBUTES.pack(
+        _SHOWN,
+        entry.size_bytes,
+        _OWNER_ID,
+        _OWNER_ID,
+        entry.mode,
+        _seconds(entry.atime),
+        _seconds(entry.mtime),
+    )
+
+
+def _seconds(time: float) -> int:
+    """Fit a time into the field that version 3 has for it."""
+    return min(max(int(time), 0), _LAST_TIME)

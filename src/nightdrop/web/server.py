@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""granian on a socket of ours.
+
+Left alone, each worker of granian opens the port for itself and shares it with whoever
+else does the same. Then nobody can say which port "any free one" became, a second
+Nightdrop on the same port goes unnoticed, and a worker that dies takes the connections
+with it that were waiting for it. One socket, opened before the workers are forked, mends
+all three; granian itself does so where the port cannot be shared.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import socket
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from ipaddress import ip_address
+from typing import Final
+
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.net import SocketHolder
+from granian.server.mp import MPServer
+
+_BACKLOG: Final = 1024
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None)
+
+
+def open_listener(address: str, port: int) -> socket.socket:
+    """Return a socket that already takes connections; they wait for the first worker.
+
+    Raises: OSError, when the port is taken or may not be used.
+    """
+    family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET  # noqa: PLR2004
+    return socket.create_server((address, port), family=family, backlog=_BACKLOG)
+
+
+class ConsoleServer(MPServer):  # type: ignore[misc] # granian's server classes have no types
+    """A master process that keeps `workers` forked processes serving."""
+
+    def __init__(self, target: str, *, listener: socket.socket, workers: int, threads: int) -> None:
+        # Workers must be forks: they serve with the code that this process has loaded.
+        multiprocessing.set_start_method("fork", force=True)
+        address, port, *_ = listener.getsockname()
+        super().__init__(
+            target,
+            address=address,
+            port=port,
+            interface=Interfaces.WSGI,
+            workers=workers,
+            blocking_threads=threads,
+            backlog=_BACKLOG,
+            websockets=False,
+            respawn_failed_workers=True,
+            workers_kill_timeout=20,
+            log_level=LogLevels.warning,
+            # Through the root logger, as everything else; granian would write to stdout.
+            log_dictconfig={
+                "incremental": True,
+                "formatters": {},
+                "handlers": {},
+                "loggers": {"_granian": {"propagate": True}},
+            },
+        )
+        self._listener = listener
+
+    def _init_shared_socket(self) -> None:
+        self._sso = self._listener
+        self._sfd = self._listener.fileno()
+        self._shd = SocketHolder(self._sfd, False, _BACKLOG)  # noqa: FBT003 - a C function
+
+    def run(self) -> int:
+        """Serve until a signal comes. Returns an exit status."""
+        try:
+            self.serve(target_loader=partial(_load_in_worker, os.getpid()), wrap_loader=True)
+        except SystemExit as end:
+            return int(end.code or 0)
+        return 0
+
+
+def _load_in_worker(master: int, target: str) -> Callable[..., object]:
+    """Return the application, in a worker that will not outlive its master."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != master:
+        raise SystemExit(1)
+    module, _, name = target.partition(":")
+    application: Callable[..., object] = getattr(import_module(module), name)
+    return application
