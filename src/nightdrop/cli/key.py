@@ -4,14 +4,13 @@
 import sys
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import ClassVar
 from uuid import uuid4
 
 import typer
 
-from nightdrop.cli.errors import explain_key_remark
+from nightdrop.cli.errors import explain_key_warning
+from nightdrop.cli.refusals import UnreadableFile
 from nightdrop.cli.session import open_database, print_json, print_table
-from nightdrop.core.errors import Refusal
 from nightdrop.db.access import find_district
 from nightdrop.db.models import AccountKey
 from nightdrop.services import keys
@@ -20,17 +19,6 @@ from nightdrop.services import keys
 LARGEST_KEY_FILE = 1 << 20
 
 app = typer.Typer(no_args_is_help=True)
-
-
-class UnreadableFile(Refusal):
-    """A file named on the command line cannot be read."""
-
-    code: ClassVar[str] = "unreadable-file"
-
-    def __init__(self, path: str, *, why: str) -> None:
-        super().__init__(path, why)
-        self.path = path
-        self.why = why
 
 
 @app.callback()
@@ -68,8 +56,8 @@ def add(
     )
     row = installed.row
     typer.echo(f"{row.type} {row.bits} {row.fingerprint} is installed for {district.username}")
-    for remark in installed.remarks:
-        typer.echo(f"note: {explain_key_remark(remark)}", err=True)
+    for warning in installed.warnings:
+        typer.echo(f"note: {explain_key_warning(warning)}", err=True)
 
 
 @app.command("list")

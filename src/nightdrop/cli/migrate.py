@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nightdrop migrate`: bring the database to this version, as the role that owns it."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import typer
 from django.core.management import call_command
@@ -10,11 +10,11 @@ from django.db.migrations.executor import MigrationExecutor
 
 from nightdrop.config import Config, load_config
 from nightdrop.core.errors import Refusal
+from nightdrop.db.connections import owner_connection
 from nightdrop.db.embedded import EmbeddedPostgres
 from nightdrop.db.roles import print_roles_sql
 
-#: The database alias of the role that owns the tables.
-OWNER = "owner"
+_LOCK: Final = "SELECT pg_advisory_lock(hashtextextended('nightdrop migrate', 0))"
 
 app = typer.Typer()
 
@@ -23,12 +23,6 @@ class DatabaseNotPrepared(Refusal):
     """The database was not brought to this version, and is not ours to bring there unasked."""
 
     code: ClassVar[str] = "database-not-prepared"
-
-
-class NoOwner(Refusal):
-    """Migrating needs the credentials of the role that owns the tables."""
-
-    code: ClassVar[str] = "no-owner"
 
 
 @app.command("migrate")
@@ -53,18 +47,11 @@ def migrate(
 
 
 def run_migrate(config: Config) -> None:
-    """Run every migration that has not run. Raises NoOwner, OperationalError."""
-    del config
-    if OWNER not in connections:
-        raise NoOwner
-    # Several nodes may start at once: one migrates, the others wait and find it done.
-    with connections[OWNER].cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(hashtextextended('nightdrop migrate', 0))")
-        try:
-            call_command("migrate", database=OWNER, verbosity=0, interactive=False)
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(hashtextextended('nightdrop migrate', 0))")
-    connections[OWNER].close()
+    """Run every migration that has not run. Raises RoleUrlMissing, OperationalError."""
+    with owner_connection(config) as owner, connections[owner].cursor() as cursor:
+        # Several nodes may start at once: one migrates, the others wait and find it done.
+        cursor.execute(_LOCK)
+        call_command("migrate", database=owner, verbosity=0, interactive=False)
 
 
 def ensure_migrated(config: Config) -> None:

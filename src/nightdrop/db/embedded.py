@@ -165,6 +165,7 @@ class EmbeddedPostgres:
             try:
                 with self._locked(self.places.users_lock, fcntl.LOCK_EX | fcntl.LOCK_NB, account):
                     self._stop()
+                    self.places.leave(account)
             except BlockingIOError:
                 return False
         return True

@@ -86,7 +86,7 @@ def has_roles(places: Places) -> bool:
     """Whether `make_roles` was through with this cluster."""
     try:
         return _roles_mark(places).read_text() == _ROLES_VERSION
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return False
 
 
@@ -147,7 +147,8 @@ def last_words(log: Path) -> str:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
         lines = file.read().decode("utf-8", "replace").splitlines()
     telling = [line for line in lines if "FATAL" in line or "error:" in line]
-    return next(reversed(telling or lines), "")
+    # Without the time and the process that the server puts before it.
+    return next(reversed(telling or lines), "").rpartition("] ")[2]
 
 
 def _make_cluster(places: Places, binaries: Binaries, account: Account) -> None:
@@ -167,9 +168,7 @@ def _make_cluster(places: Places, binaries: Binaries, account: Account) -> None:
 
 
 def _write_settings(places: Places, account: Account) -> None:
-    # The list of directories is itself quoted, or a comma in a path would end the first.
-    directory = '"' + str(places.socket_directory) + '"'
-    settings = _SETTINGS.format(port=PORT, socket_directory=directory)
+    settings = _SETTINGS.format(port=PORT, socket_directory=places.socket_directory)
     _replace(places.data / "nightdrop.conf", settings)
     _replace(places.data / "pg_hba.conf", "local all all peer map=nightdrop\n")
     users = dict.fromkeys(("root", account.name))

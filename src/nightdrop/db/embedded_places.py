@@ -70,9 +70,10 @@ class Places:
 
     @property
     def socket_directory(self) -> Path:
-        """The directory of the socket; a short one when HOME's own would not fit."""
+        """The directory of the socket; a short one when HOME's own would not do."""
         own = self.root / "run"
-        if len(os.fsencode(own / _SOCKET_NAME)) <= _SOCKET_PATH_BYTES:
+        # libpq takes what has a comma for a list of hosts.
+        if len(os.fsencode(own / _SOCKET_NAME)) <= _SOCKET_PATH_BYTES and "," not in str(own):
             return own
         digest = hashlib.sha256(os.fsencode(os.path.realpath(self.home))).hexdigest()
         return _SHORT_PLACE / f"nightdrop-{digest[:16]}"
@@ -97,6 +98,12 @@ class Places:
             why = f"it belongs to the user with the id {owner}"
             raise HomeUnusable(self.root, user=account.name, why=why)
         self._prepare_socket_directory(account)
+
+    def leave(self, account: Account) -> None:
+        """Remove the short directory, if there is one: nobody would look for it."""
+        if not self.socket_directory.is_relative_to(self.root):
+            with acting_as(account), suppress(OSError):
+                self.socket_directory.rmdir()
 
     def _prepare_socket_directory(self, account: Account) -> None:
         with acting_as(account):

@@ -106,7 +106,8 @@ def _command_of(pid: int) -> str:
 def _read_lines(path: Path) -> list[str]:
     try:
         return path.read_text().splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
+        # A home that is closed to this user is refused where it is prepared.
         return []
 
 

@@ -27,6 +27,14 @@ Clock = Callable[[], datetime]
 #: A step that was begun this often and never ended is a fault of ours.
 MAX_ATTEMPTS = 3
 
+#: What a dry run says would have become of the delivery.
+WOULD = {
+    Verdict.CLEAN: State.LOADED,
+    Verdict.FAULTY: State.LOADED,
+    Verdict.BLOCKED: State.REJECTED,
+    Verdict.UNRECOGNISED: State.UNRECOGNISED,
+}
+
 
 def check_delivery(
     *, district: UUID, delivery_id: UUID, tree: Tree, clock: Clock, scratch: ExitStack
@@ -94,6 +102,8 @@ def _about_the_epoch(delivery: Delivery) -> FindingLog:
     findings = FindingLog()
     if not delivery.files:
         findings.add(Finding.of("only-marker", file=delivery.marker))
+    for name in delivery.late_files:
+        findings.add(Finding.of("marker-not-last", file=name))
     if read_epoch_name(delivery.epoch).at is None:
         findings.add(Finding.of("epoch-name-no-time", file=delivery.epoch))
     return findings
@@ -117,7 +127,7 @@ def _decide(
         "finding_groups": [group.as_json() for group in bundle.findings.groups()],
     }
     if delivery.marker == Marker.CHECK:
-        return Event.END_DRY_RUN, fields
+        return Event.END_DRY_RUN, fields | {"would": WOULD[bundle.verdict]}
     match bundle.verdict:
         case Verdict.UNRECOGNISED:
             return Event.FIND_NOTHING_KNOWN, fields

@@ -11,11 +11,10 @@ from typing import Any
 from uuid import UUID
 
 from nightdrop.core.delivery.machine import MOVES_AWAY, RESTS_IN_PLACE, Event, State, next_step
-from nightdrop.core.epochs import Marker
 from nightdrop.db.access import in_district, lock_queue
 from nightdrop.db.models import Delivery, Transition
 from nightdrop.services.queue import Job, defer
-from nightdrop.storage.seal import SealRecord
+from nightdrop.storage.records import SealRecord
 
 #: What must happen when a delivery arrives in a state.
 FOLLOW_UPS: dict[State, Job] = {
@@ -54,8 +53,8 @@ def record_seal(record: SealRecord, *, settle_seconds: float) -> bool:
             files=[
                 {"name": file.name, "size_bytes": file.size_bytes, "sha256": None, "rows": None}
                 for file in record.files
-                if file.name not in {Marker.COMPLETE, Marker.CHECK}
             ],
+            late_files=[file.name for file in record.files if file.after_marker],
         )
         Transition.objects.create(
             district_id=record.district,

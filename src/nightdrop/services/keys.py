@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection
 
 from nightdrop.core.accounts import Account, AccountKey, Snapshot
 from nightdrop.core.errors import Refusal
-from nightdrop.core.keys import Remark, check_policy, read_public_key
+from nightdrop.core.keys import KeyWarning, check_policy, read_public_key
 from nightdrop.db.access import close_connections, in_district
 from nightdrop.db.models import AccountKey as KeyRow
 
@@ -60,7 +60,7 @@ class InstalledKey:
     """A key that was just installed, and what its installer should know about it."""
 
     row: KeyRow
-    remarks: tuple[Remark, ...]
+    warnings: tuple[KeyWarning, ...]
 
 
 def add_key(
@@ -80,8 +80,8 @@ def add_key(
     `check_policy` raise; nothing of a refused text is kept or logged.
     """
     key = read_public_key(text)
-    remarks = check_policy(key)
-    allowed = [_canonical_network(network) for network in networks or key.networks]
+    warnings = check_policy(key)
+    allowed = [_canonical_network(network) for network in networks or key.options.networks]
     with in_district(district):
         present = KeyRow.objects.filter(fingerprint=key.fingerprint, revoked_at=None).first()
         if present is not None:
@@ -90,15 +90,15 @@ def add_key(
             id=key_id,
             district_id=district,
             fingerprint=key.fingerprint,
-            type=key.type,
+            type=key.type.value,
             bits=key.bits,
             blob=key.blob,
             label=key.comment if label is None else label,
-            expires_at=expires_at or key.expires_at,
+            expires_at=expires_at or key.options.expires_at,
             networks=allowed,
             added_at=now,
         )
-    return InstalledKey(row=row, remarks=remarks)
+    return InstalledKey(row=row, warnings=warnings)
 
 
 def list_keys(district: UUID) -> list[KeyRow]:

@@ -25,7 +25,7 @@ INVITATION_AGE: Final = timedelta(days=90)
 
 
 class NotAnEmail(Refusal):
-    """This is no e-mail address."""
+    """A text is no e-mail address."""
 
     code: ClassVar[str] = "not-an-email"
 

@@ -13,6 +13,7 @@ def report_delivery(delivery: Delivery) -> DeliveryReport:
         epoch=delivery.epoch,
         marker=delivery.marker,
         state=delivery.state,
+        would=delivery.would,
         source=delivery.source,
         sealed_at=delivery.sealed_at,
         finished_at=delivery.finished_at,

@@ -2,7 +2,6 @@
 """The handles that one session has open: at most 64, named so that none can be guessed."""
 
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,8 +9,8 @@ from nightdrop.core.errors import Refusal
 from nightdrop.core.paths import ServedPath
 from nightdrop.sftp.packets import U64
 from nightdrop.sftp.replies import MAX_HANDLES
+from nightdrop.storage.entries import Listing
 from nightdrop.storage.reading import ReadHandle
-from nightdrop.storage.tree import Entry
 from nightdrop.storage.writing import WriteHandle
 
 
@@ -45,14 +44,14 @@ class Writing:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class Browsing:
     """A directory whose names are being handed out."""
 
     path: ServedPath
-    entries: Iterator[Entry]
+    entries: Listing
 
 
-Opened = Reading | Writing | Listing
+Opened = Reading | Writing | Browsing
 
 
 class HandleTable:
@@ -62,6 +61,10 @@ class HandleTable:
         self._opened: dict[bytes, Opened] = {}
         self._prefix: Final = secrets.token_bytes(8)
         self._count = 0
+
+    def has_any(self) -> bool:
+        """Whether anything is open."""
+        return bool(self._opened)
 
     def check_room(self) -> None:
         """Raise TooManyHandles before anything is opened that could not be kept."""
@@ -89,19 +92,12 @@ class HandleTable:
             return opened
         raise UnknownHandle
 
-    def listing(self, handle: bytes) -> Listing:
+    def browsing(self, handle: bytes) -> Browsing:
         """Return an open directory, or raise UnknownHandle."""
         opened = self._opened.get(handle)
-        if isinstance(opened, Listing):
+        if isinstance(opened, Browsing):
             return opened
         raise UnknownHandle
-
-    def path(self, handle: bytes) -> ServedPath:
-        """Return what a handle was opened for, or raise UnknownHandle."""
-        opened = self._opened.get(handle)
-        if opened is None:
-            raise UnknownHandle
-        return opened.path
 
     def take(self, handle: bytes) -> Opened:
         """Remove and return what a handle stands for, or raise UnknownHandle."""

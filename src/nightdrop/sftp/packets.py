@@ -20,6 +20,9 @@ MAX_DATA_BYTES: Final = 255 * 1024
 #: The longest packet that is accepted: the longest WRITE with its header, handle and offset.
 MAX_PACKET_BYTES: Final = 256 * 1024
 
+#: The last offset at which a whole WRITE still lies within a file that the system can have.
+MAX_OFFSET: Final = 2**63 - 1 - MAX_PACKET_BYTES
+
 U32: Final = struct.Struct(">I")
 U64: Final = struct.Struct(">Q")
 

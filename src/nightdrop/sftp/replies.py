@@ -3,7 +3,6 @@
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from stat import S_IFDIR, S_IFREG, filemode
 from typing import Final
@@ -18,6 +17,7 @@ from nightdrop.sftp.packets import (
     Kind,
     Status,
 )
+from nightdrop.storage.entries import Entry
 
 #: Handles that one session may have open at a time; told to clients by limits@openssh.com.
 MAX_HANDLES: Final = 64
@@ -45,25 +45,6 @@ EXTENSIONS: Final[Mapping[bytes, bytes]] = {
     b"home-directory": b"1",
     b"expand-path@openssh.com": b"1",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A file or directory as clients see it. Times are seconds since 1970."""
-
-    name: str
-    is_directory: bool
-    is_writable: bool
-    size_bytes: int
-    atime: float
-    mtime: float
-
-    @property
-    def mode(self) -> int:
-        """Kind and permission bits: 0755 and 0644 where writable, 0555 and 0444 where not."""
-        if self.is_directory:
-            return S_IFDIR | (0o755 if self.is_writable else 0o555)
-        return S_IFREG | (0o644 if self.is_writable else 0o444)
 
 
 def _packet(kind: Kind, request_id: int, *body: bytes) -> bytes:
@@ -98,16 +79,16 @@ def write_data(request_id: int, data: bytes) -> bytes:
     return _packet(Kind.DATA, request_id, U32.pack(len(data)), data)
 
 
-def write_attributes(request_id: int, entry: Shown) -> bytes:
+def write_attributes(request_id: int, entry: Entry) -> bytes:
     """Answer STAT, LSTAT and FSTAT."""
     return _packet(Kind.ATTRS, request_id, _attributes(entry))
 
 
-def write_names(request_id: int, entries: Iterable[Shown], *, now: datetime) -> bytes:
+def write_names(request_id: int, entries: Iterable[Entry], *, now: datetime) -> bytes:
     """Answer READDIR."""
     names = [
-        _string(entry.name.encode(errors="replace"))
-        + _string(write_long_name(entry, now=now).encode(errors="replace"))
+        _string(entry.name.encode())
+        + _string(write_long_name(entry, now=now).encode())
         + _attributes(entry)
         for entry in entries
     ]
@@ -126,7 +107,7 @@ def write_limits(request_id: int) -> bytes:
     return _packet(Kind.EXTENDED_REPLY, request_id, *map(U64.pack, limits))
 
 
-def write_long_name(entry: Shown, *, now: datetime) -> str:
+def write_long_name(entry: Entry, *, now: datetime) -> str:
     """Write the line that ``ls -l`` shows.
 
     Shape:   ``-rw-r--r--    1 nightdrop district      1234 Nov 23 19:05 students.csv``; for
@@ -140,23 +121,30 @@ def write_long_name(entry: Shown, *, now: datetime) -> str:
     clock = f"{at:%H:%M}" if is_recent else f"{at.year:5d}"
     links = 2 if entry.is_directory else 1
     return (
-        f"{filemode(entry.mode)} {links:4d} {_OWNER_NAME:<8} {_GROUP_NAME:<8}"
+        f"{filemode(mode_of(entry))} {links:4d} {_OWNER_NAME:<8} {_GROUP_NAME:<8}"
         f" {entry.size_bytes:8d} {_MONTHS[at.month - 1]} {at.day:2d} {clock} {entry.name}"
     )
 
 
-def _attributes(entry: Shown) -> bytes:
+def mode_of(entry: Entry) -> int:
+    """Return kind and permission bits: 0755 and 0644 where writable, 0555 and 0444 where not."""
+    if entry.is_directory:
+        return S_IFDIR | (0o755 if entry.is_writable else 0o555)
+    return S_IFREG | (0o644 if entry.is_writable else 0o444)
+
+
+def _attributes(entry: Entry) -> bytes:
     return _ATTRIBUTES.pack(
         _SHOWN,
         entry.size_bytes,
         _OWNER_ID,
         _OWNER_ID,
-        entry.mode,
+        mode_of(entry),
         _seconds(entry.atime),
         _seconds(entry.mtime),
     )
 
 
-def _seconds(time: float) -> int:
+def _seconds(time: int) -> int:
     """Fit a time into the field that version 3 has for it."""
-    return min(max(int(time), 0), _LAST_TIME)
+    return min(max(time, 0), _LAST_TIME)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nightdrop.sftp.packets import (
+    MAX_OFFSET,
     U32,
     U64,
     AttributeFlag,
@@ -220,6 +221,13 @@ class _Fields:
         self._at = end
         return int(value)
 
+    def offset(self) -> int:
+        """Read a place in a file; where no byte can be, no request can be about."""
+        value = self.u64()
+        if value > MAX_OFFSET:
+            raise PacketMalformed
+        return value
+
     def string(self) -> bytes:
         end = self.u32() + self._at
         if end > len(self._packet):
@@ -232,7 +240,7 @@ class _Fields:
         """Read attributes; the extended ones are stepped over by whoever ignores the rest."""
         flags = self.u32()
         return Attributes(
-            size_bytes=self.u64() if flags & AttributeFlag.SIZE else None,
+            size_bytes=self.offset() if flags & AttributeFlag.SIZE else None,
             owner=(self.u32(), self.u32()) if flags & AttributeFlag.OWNER else None,
             permissions=self.u32() if flags & AttributeFlag.PERMISSIONS else None,
             times=(self.u32(), self.u32()) if flags & AttributeFlag.TIMES else None,
@@ -259,8 +267,8 @@ def _extended(fields: _Fields) -> Request:
 _READERS: Final[Mapping[int, Callable[[_Fields], Request]]] = {
     Kind.OPEN: lambda f: Open(f.string(), OpenFlag(f.u32() & _KNOWN_OPEN_FLAGS)),
     Kind.CLOSE: lambda f: Close(f.string()),
-    Kind.READ: lambda f: Read(f.string(), f.u64(), f.u32()),
-    Kind.WRITE: lambda f: Write(f.string(), f.u64(), f.string()),
+    Kind.READ: lambda f: Read(f.string(), f.offset(), f.u32()),
+    Kind.WRITE: lambda f: Write(f.string(), f.offset(), f.string()),
     Kind.LSTAT: lambda f: Stat(f.string()),
     Kind.STAT: lambda f: Stat(f.string()),
     Kind.FSTAT: lambda f: StatHandle(f.string()),

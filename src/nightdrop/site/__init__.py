@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Django's settings and URLs, where everything is joined."""

@@ -8,10 +8,8 @@ and Django refuses to; there is no default one.
 
 from csp.constants import NONE, SELF
 
-from nightdrop.config import Config, load_config, read_secret_key
-from nightdrop.db.embedded import connection_params
-from nightdrop.db.embedded_refusals import RoleUrlMissing
-from nightdrop.db.roles import Role
+from nightdrop.config import load_config, read_secret_key
+from nightdrop.db.connections import django_databases
 
 # --- This installation ------------------------------------------------------------------
 
@@ -94,32 +92,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Database ---------------------------------------------------------------------------
 
-def _databases(config: Config) -> dict[str, dict[str, object]]:
-    """Return an alias for each role whose credentials this process has been given.
-
-    Code chooses a role by naming its alias, and each alias is named in one place only:
-    "operator" in `db.access`, "owner" in `cli.migrate`. No variable turns one role into
-    another. With an external database the district's web process is started without the
-    URLs of the other two, and then the aliases are not here to be named; the embedded
-    PostgreSQL trusts the operating system's user, who is the same for all parts.
-    """
-    roles = {"default": Role.APP, "operator": Role.OPERATOR, "owner": Role.OWNER}
-    found: dict[str, dict[str, object]] = {}
-    for alias, role in roles.items():
-        try:
-            entry = connection_params(config, role).django()
-        except RoleUrlMissing:
-            continue
-        entry["OPTIONS"] = {**entry["OPTIONS"], **_OPTIONS[role]}
-        found[alias] = {**entry, "CONN_HEALTH_CHECKS": True}
-    return found
-
-
-# A request that cannot have a connection within two seconds is answered with 503.
-_POOL = {"pool": {"min_size": 0, "max_size": 8, "timeout": 2}}
-_OPTIONS = {Role.APP: _POOL, Role.OPERATOR: _POOL, Role.OWNER: {}}
-
-DATABASES = _databases(NIGHTDROP)
+# One alias for each role that this process may be; `db.connections` says which and why.
+DATABASES = django_databases(NIGHTDROP)
 
 # Rate limits and the guard against replayed codes hold across processes and nodes.
 CACHES = {
@@ -209,7 +183,5 @@ CSRF_FAILURE_VIEW = "nightdrop.web.views.failures.csrf_failed"
 STATIC_URL = "/static/"
 # Filled by `web.static_files` when the console starts.
 STATIC_ROOT = NIGHTDROP.home / "static"
-STORAGES = {
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
-}
+STORAGES = {"staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}}
 WHITENOISE_ALLOW_ALL_ORIGINS = False

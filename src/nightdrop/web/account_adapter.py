@@ -14,7 +14,6 @@ from django.http import HttpRequest, HttpResponseBase
 
 from nightdrop.db.models import Person
 from nightdrop.services.people import OpenInvitation, accept_invitation, find_open_invitation
-from nightdrop.web.second_factor import has_second_factor
 
 #: Session keys: the invitation that was opened; when this session signed in.
 _INVITATION: Final = "invitation"
@@ -55,16 +54,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # allauth has
         return answer
 
     def is_reauthentication_required(self, *, app: str, **rest: object) -> bool:
-        """Spare the password to somebody who has just signed in to set up a first factor.
+        """Count a fresh sign-in as good enough for sensitive pages.
 
-        allauth would ask at once for the password that was typed seconds ago. With a
-        factor in place it does ask, for then there is something to take away.
+        allauth does not, since it has ways in that are weaker than a password; here there
+        are none, and an operator who sets up a first factor would have to type at once
+        the password that was typed seconds ago.
         """
-        request: HttpRequest = context.request
-        if app == "allauth.mfa" and request.user.is_authenticated:
-            age = time.time() - request.session.get(_SIGNED_IN_AT, 0)
-            if age < _FRESH_SECONDS and not has_second_factor(request.user.id):
-                return False
+        began = context.request.session.get(_SIGNED_IN_AT, 0)
+        if time.time() - began < _FRESH_SECONDS:
+            return False
         return bool(super().is_reauthentication_required(app=app, **rest))
 
     def get_client_ip(self, request: HttpRequest) -> str:

@@ -50,10 +50,7 @@ _ANSWERS: Final[Mapping[type[Refusal], Answer]] = {
     InvitationExpired: Answer(
         HTTPStatus.GONE,
         _("This invitation has expired"),
-        _(
-            "It could be accepted until {expired_at:%Y-%m-%d}. Ask whoever sent it for a"
-            " new one."
-        ),
+        _("It could be accepted until {expired_at:%Y-%m-%d}. Ask whoever sent it for a new one."),
     ),
     InvitationForSomebodyElse: Answer(
         HTTPStatus.FORBIDDEN,

@@ -30,7 +30,6 @@ class InvitedSignupForm(SignupForm):  # type: ignore[misc] # allauth has no type
         self.fields["email"].disabled = True
         self.initial["email"] = invitation.email if invitation else None
 
-
     def save(self, request: HttpRequest) -> AbstractBaseUser:
         """Store the person and allauth's record of the address, both or neither."""
         with transaction.atomic():

@@ -29,10 +29,9 @@ from django.utils.translation import gettext
 from nightdrop.config import Config, variable_name
 from nightdrop.web.server import ConsoleServer, open_listener
 from nightdrop.web.static_files import publish_static_files, read_static_files
-from nightdrop.web.template_store import read_templates
 
-#: Threads of one worker. Its pool has as many connections to the database.
-THREADS: Final = 8
+#: Threads of one worker; a pool of settings.DATABASES has a connection for each.
+THREADS: Final = 4
 #: What is imported no earlier than at its first use, and would then be out of reach.
 _LATE_IMPORTS: Final = (
     "django.contrib.sessions.backends.db.SessionStore",
@@ -58,7 +57,9 @@ def preload_web() -> None:
     make_password("loads Argon2")
     gettext("loads the texts")
     "loads.the.codec".encode("idna")
-    _compile_templates()
+    for backend in engines.all():
+        assert isinstance(backend, DjangoTemplates)  # noqa: S101 - see settings.TEMPLATES
+        backend.engine.template_loaders.copy()
     read_static_files()
 
 
@@ -89,11 +90,3 @@ def run_web(config: Config, *, announce: Callable[[str, int], None]) -> int:
 
 
 _APPLICATION: Final = "nightdrop.site.wsgi:application"
-
-
-def _compile_templates() -> None:
-    """Compile what the site's own engine holds; the cached loader keeps the result."""
-    backend = engines["django"]
-    assert isinstance(backend, DjangoTemplates)  # noqa: S101 - see settings.TEMPLATES
-    for name in read_templates():
-        backend.get_template(name)

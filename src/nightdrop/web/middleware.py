@@ -27,6 +27,7 @@ class HealthMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer, or pass on."""
         return self.PATHS.get(request.path_info, self._get_response)(request)
 
 
@@ -41,6 +42,7 @@ class LoopbackOrTlsMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer, or refuse what would travel in the open."""
         if request.is_secure():
             return self._get_response(request)
         host, _ = split_domain_port(request.get_host())
@@ -64,6 +66,7 @@ class SecondFactorMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Pass on; the decision is taken later, in `process_view`."""
         return self._get_response(request)
 
     def process_view(
@@ -90,10 +93,9 @@ class RefusalMiddleware:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Pass on; `process_exception` is what matters."""
         return self._get_response(request)
 
-    def process_exception(
-        self, request: HttpRequest, exception: Exception
-    ) -> HttpResponse | None:
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer refusals; anything else is a failure of ours."""
         return failures.refused(request, exception) if isinstance(exception, Refusal) else None

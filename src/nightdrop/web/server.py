@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -21,7 +22,7 @@ from typing import Final
 
 from granian.constants import Interfaces
 from granian.log import LogLevels
-from granian.net import SocketHolder
+from granian.net import SocketHolder  # type: ignore[attr-defined] # not in its __all__
 from granian.server.mp import MPServer
 
 _BACKLOG: Final = 1024
@@ -38,7 +39,7 @@ def open_listener(address: str, port: int) -> socket.socket:
     return socket.create_server((address, port), family=family, backlog=_BACKLOG)
 
 
-class ConsoleServer(MPServer):  # type: ignore[misc] # granian's server classes have no types
+class ConsoleServer(MPServer):
     """A master process that keeps `workers` forked processes serving."""
 
     def __init__(self, target: str, *, listener: socket.socket, workers: int, threads: int) -> None:
@@ -56,7 +57,8 @@ class ConsoleServer(MPServer):  # type: ignore[misc] # granian's server classes 
             websockets=False,
             respawn_failed_workers=True,
             workers_kill_timeout=20,
-            log_level=LogLevels.warning,
+            # Not its warnings: it advises against threads that mostly wait for a database.
+            log_level=LogLevels.error,
             # Through the root logger, as everything else; granian would write to stdout.
             log_dictconfig={
                 "incremental": True,
@@ -68,9 +70,12 @@ class ConsoleServer(MPServer):  # type: ignore[misc] # granian's server classes 
         self._listener = listener
 
     def _init_shared_socket(self) -> None:
+        """Hand our socket to the workers, as granian does with its own on macOS."""
+        descriptor = self._listener.fileno()
         self._sso = self._listener
-        self._sfd = self._listener.fileno()
-        self._shd = SocketHolder(self._sfd, False, _BACKLOG)  # noqa: FBT003 - a C function
+        self._sfd = descriptor  # type: ignore[assignment] # typed by its first value, None
+        holder = SocketHolder(descriptor, False, _BACKLOG)  # type: ignore[call-arg] # noqa: FBT003
+        self._shd = holder  # type: ignore[assignment] # as above
 
     def run(self) -> int:
         """Serve until a signal comes. Returns an exit status."""
@@ -83,7 +88,8 @@ class ConsoleServer(MPServer):  # type: ignore[misc] # granian's server classes 
 
 def _load_in_worker(master: int, target: str) -> Callable[..., object]:
     """Return the application, in a worker that will not outlive its master."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != master:
         raise SystemExit(1)
     module, _, name = target.partition(":")

@@ -26,9 +26,10 @@ class Code:
 
     `title` is a short name for lists. `sentence` tells what was found, about one file;
     it may use ``{column}`` and the facts named in `facts`, apart from ``value``. The
-    fact ``value`` is the text of the cell (or key) in question and differs from row to
-    row; reports show it as an example. `hint` says what to do. `example` shows the
-    fault, and `source` names the rule that is broken.
+    fact ``value`` quotes what is meant and differs from row to row: the cell, the key of
+    the record, or the line when no cell can be told; reports show it as an example.
+    `hint` says what to do. `example` shows the fault, and `source` names the rule that
+    is broken.
     """
 
     slug: str

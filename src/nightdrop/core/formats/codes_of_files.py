@@ -41,11 +41,10 @@ CODES_OF_DELIVERIES = (
         slug="epoch-name-no-time",
         severity=Severity.REMARK,
         title="The directory's name is no real date and time",
-        sentence="The directory's name {epoch} is no real date and time.",
+        sentence="The directory's name is no real date and time.",
         hint="Name it YYYYMMDD-HHMMSS after the moment of the export. It was processed anyway.",
         example="20200101-139029 (there is no 13:90:29)",
         source="Delivery rules: the name of an epoch",
-        facts=("epoch",),
     ),
     Code(
         slug="two-files-for-one-table",

@@ -22,6 +22,15 @@ CODES_OF_HEADINGS = (
         source=_HEADINGS,
     ),
     Code(
+        slug="unreadable-headings",
+        severity=Severity.BLOCKING,
+        title="A heading row that cannot be read",
+        sentence="The heading row cannot be read: its quotes are not in order.",
+        hint="Write the headings without quotes, or with one before and one behind each.",
+        example='Student Id,"Last Name,First Name',
+        source=_CSV,
+    ),
+    Code(
         slug="missing-column",
         severity=Severity.BLOCKING,
         title="A required column is missing",
@@ -105,6 +114,7 @@ CODES_OF_ROWS = (
         hint='Close the quote. A quote inside a quoted cell is written twice: "".',
         example='1001,"Rivera,Ana',
         source=_CSV,
+        facts=("value",),
     ),
     Code(
         slug="text-after-quote",
@@ -114,6 +124,7 @@ CODES_OF_ROWS = (
         hint='A quote inside a quoted cell is written twice: "Ana ""Annie"" Rivera".',
         example='1001,"Rivera" Jr.,Ana',
         source=_CSV,
+        facts=("value",),
     ),
     Code(
         slug="stray-quote",
@@ -123,6 +134,7 @@ CODES_OF_ROWS = (
         hint='Put quotes around the cell and write the inner quote twice: "Ana ""Annie""".',
         example='1001,Rivera,Ana "Annie"',
         source=_CSV,
+        facts=("value",),
     ),
     Code(
         slug="nul-byte",
@@ -133,6 +145,7 @@ CODES_OF_ROWS = (
         "Type the record's cells anew.",
         example="a row with the byte 00",
         source="Generic format: a file is text in UTF-8",
+        facts=("value",),
     ),
     Code(
         slug="bad-bytes",
@@ -142,6 +155,7 @@ CODES_OF_ROWS = (
         hint="Type the record's cells anew; text was pasted in another encoding.",
         example="a row with the byte 81",
         source="Generic format: a file is text in UTF-8",
+        facts=("value",),
     ),
     Code(
         slug="cell-too-long",

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from types import MappingProxyType
+from typing import Self, TypedDict
 
 from nightdrop.core.formats.codes import Code, Severity
 from nightdrop.core.formats.codes_of_cells import CODES_OF_CELLS
@@ -26,6 +27,7 @@ __all__ = [
     "Finding",
     "FindingGroup",
     "FindingLog",
+    "GroupJson",
     "Severity",
     "shown",
 ]
@@ -55,24 +57,67 @@ _KEPT_FOR_BLOCKING = 100
 
 #: Categories of characters that a reader cannot see, or that would steer a terminal.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-_NO_FACTS: Mapping[str, str] = MappingProxyType({})
+#: Facts that quote the file.
+_QUOTED = frozenset({"value", "found"})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One fault or remark.
 
-    `file` is None for the delivery as a whole. `line` is the physical line as an editor
-    shows it, where line 1 is the heading row. `column` is the format's heading; for
-    ``unknown-column`` it is the file's.
+    `file` is the file's name as it was sent; for a finding about the delivery itself, its
+    marker or its epoch. `line` is the physical line as an editor shows it, where line 1
+    is the heading row. `column` is the format's heading; for ``unknown-column`` the
+    file's own. `facts` are those that the code declares, already fit to be shown.
     """
 
     code: str
     severity: Severity
-    file: str | None = None
+    file: str
     line: int | None = None
     column: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        code: str,
+        *,
+        file: str,
+        line: int | None = None,
+        column: str | None = None,
+        **facts: str,
+    ) -> Self:
+        """Make a finding of a code of the catalogue.
+
+        Raises: KeyError for a code that the catalogue does not have, ValueError when the
+                facts are not those that the code declares.
+        """
+        known = CATALOGUE[code]
+        if set(facts) != set(known.facts):
+            raise ValueError(f"{code} has the facts {known.facts}, not {sorted(facts)}")
+        shown_facts = {name: shown(text, limit=_limit_of(name)) for name, text in facts.items()}
+        heading = None if column is None else shown(column)
+        return cls(code, known.severity, file, line, heading, shown_facts)
+
+    @property
+    def message(self) -> str:
+        """The code's sentence, with the facts filled in."""
+        return CATALOGUE[self.code].sentence.format(column=self.column, **self.facts)
+
+
+class GroupJson(TypedDict):
+    """A `FindingGroup` as `delivery show --json` gives it."""
+
+    code: str
+    severity: str
+    file: str
+    column: str | None
+    count: int
+    first_lines: list[int]
+    examples: list[str]
+    message: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +125,64 @@ class FindingGroup:
     """All findings of one cause: the same code, file and column.
 
     `first_lines` are the lowest line numbers, in order. `examples` are different values
-    of the fact ``value``. `message` is the code's sentence with the facts filled in.
+    of the fact ``value``: they quote the file and belong into the district's own report.
     """
 
     code: str
     severity: Severity
-    file: str | None
+    file: str
     column: str | None
     count: int
     first_lines: tuple[int, ...]
     examples: tuple[str, ...]
     message: str
-    hint: str
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        return CATALOGUE[self.code].hint
+
+    def as_json(self) -> GroupJson:
+        """Return the group as scripts read it."""
+        return GroupJson(
+            code=self.code,
+            severity=self.severity.value,
+            file=self.file,
+            column=self.column,
+            count=self.count,
+            first_lines=list(self.first_lines),
+            examples=list(self.examples),
+            message=self.message,
+            hint=self.hint,
+        )
 
 
 @dataclass(slots=True)
 class _Tally:
-    message: str
+    """What is known of one cause; `first` stands for all of its findings."""
+
+    first: Finding
     count: int = 0
-    first_lines: list[int] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
+
+    def take(self, findings: Sequence[Finding], *, lines: Iterable[int], count: int) -> None:
+        self.count += count
+        self.lines = nsmallest(FIRST_LINES, {*self.lines, *lines})
+        values = (finding.facts["value"] for finding in findings if "value" in finding.facts)
+        self.examples = list(dict.fromkeys([*self.examples, *values]))[:EXAMPLES]
+
+    def group(self) -> FindingGroup:
+        return FindingGroup(
+            code=self.first.code,
+            severity=self.first.severity,
+            file=self.first.file,
+            column=self.first.column,
+            count=self.count,
+            first_lines=tuple(self.lines),
+            examples=tuple(self.examples),
+            message=self.first.message,
+        )
 
 
 class FindingLog:
@@ -110,32 +193,17 @@ class FindingLog:
     def __init__(self, limit: int = LIMITS.findings) -> None:
         self._limit = limit
         self._findings: list[Finding] = []
-        self._tallies: dict[tuple[str, str | None, str | None], _Tally] = {}
+        self._tallies: dict[tuple[str, str, str | None], _Tally] = {}
 
-    def add(
-        self,
-        code: str,
-        *,
-        file: str | None = None,
-        line: int | None = None,
-        column: str | None = None,
-        facts: Mapping[str, str] = _NO_FACTS,
-    ) -> None:
-        """Add one finding.
+    def add(self, finding: Finding) -> None:
+        """Add one finding."""
+        lines = () if finding.line is None else (finding.line,)
+        self._take([finding], lines=lines, count=1)
 
-        Raises: KeyError for a code that the catalogue does not have, ValueError when the
-                facts are not those that the code declares.
-        """
-        value = facts.get("value")
-        self._record(
-            CATALOGUE[code],
-            file=file,
-            column=column,
-            lines=() if line is None else (line,),
-            facts={name: text for name, text in facts.items() if name != "value"},
-            values=None if value is None else (value,),
-            count=1,
-        )
+    def extend(self, findings: Iterable[Finding]) -> None:
+        """Add several findings."""
+        for finding in findings:
+            self.add(finding)
 
     def add_many(
         self,
@@ -144,42 +212,29 @@ class FindingLog:
         file: str,
         lines: Sequence[int],
         column: str | None = None,
-        facts: Mapping[str, str] = _NO_FACTS,
         values: Sequence[str] | None = None,
         count: int | None = None,
+        **facts: str,
     ) -> None:
-        """Add one finding per line, all with the same cause.
+        """Add one finding per line, all of one cause.
 
         `values` holds each line's fact ``value``, in the order of `lines`; `facts` are the
         facts that all share. A caller that knows of more findings than it can list passes
-        only the first `room` lines (at least the first ten) and the whole `count`.
+        only some lines, the lowest first, and the whole `count`.
 
-        Raises: as `add`; ValueError when `values` and `lines` differ in length.
+        Raises: as `Finding.of`; ValueError when there are no lines but a count, or when
+                `values` and `lines` differ in length.
         """
         if values is not None and len(values) != len(lines):
             raise ValueError(f"{len(values)} values for {len(lines)} lines")
-        total = len(lines) if count is None else count
-        if total:
-            self._record(
-                CATALOGUE[code],
-                file=file,
-                column=column,
-                lines=lines,
-                facts=facts,
-                values=values,
-                count=total,
-            )
-
-    def extend(self, findings: Iterable[Finding]) -> None:
-        """Add findings that were made elsewhere, such as those of a heading row."""
-        for finding in findings:
-            self.add(
-                finding.code,
-                file=finding.file,
-                line=finding.line,
-                column=finding.column,
-                facts=finding.facts,
-            )
+        if count and not lines:
+            raise ValueError(f"{count} findings without a line")
+        made = []
+        for index in range(min(len(lines), max(self.room, FIRST_LINES))):
+            own = facts if values is None else {**facts, "value": values[index]}
+            made.append(Finding.of(code, file=file, line=lines[index], column=column, **own))
+        if made:
+            self._take(made, lines=lines, count=len(lines) if count is None else count)
 
     @property
     def room(self) -> int:
@@ -192,112 +247,57 @@ class FindingLog:
         return tuple(self._findings)
 
     @property
-    def total(self) -> int:
-        """How many findings there are, stored or not."""
-        return sum(tally.count for tally in self._tallies.values())
-
-    @property
     def is_blocking(self) -> bool:
         """True when nothing may be loaded."""
         return self.counts()[Severity.BLOCKING] > 0
 
     def counts(self) -> dict[str, int]:
-        """Count the findings by severity; every severity is a key."""
-        counted: dict[str, int] = {severity.value: 0 for severity in Severity}
-        for (slug, _, _), tally in self._tallies.items():
-            counted[CATALOGUE[slug].severity.value] += tally.count
+        """Count all findings, stored or not, by severity; every severity is a key."""
+        counted = {severity.value: 0 for severity in Severity}
+        for tally in self._tallies.values():
+            counted[tally.first.severity.value] += tally.count
         return counted
 
     def groups(self) -> list[FindingGroup]:
         """Return the findings by cause: blocking first, then the most frequent."""
-        found = [
-            FindingGroup(
-                code=slug,
-                severity=CATALOGUE[slug].severity,
-                file=file,
-                column=column,
-                count=tally.count,
-                first_lines=tuple(tally.first_lines),
-                examples=tuple(tally.examples),
-                message=tally.message,
-                hint=CATALOGUE[slug].hint,
-            )
-            for (slug, file, column), tally in self._tallies.items()
-        ]
         order = list(Severity)
-        return sorted(found, key=lambda group: (order.index(group.severity), -group.count))
+        return sorted(
+            (tally.group() for tally in self._tallies.values()),
+            key=lambda group: (order.index(group.severity), -group.count),
+        )
 
     def _room_for(self, severity: Severity) -> int:
         kept = 0 if severity is Severity.BLOCKING else self._limit // _KEPT_FOR_BLOCKING
         return max(0, self._limit - kept - len(self._findings))
 
-    def _record(
-        self,
-        code: Code,
-        *,
-        file: str | None,
-        column: str | None,
-        lines: Sequence[int],
-        facts: Mapping[str, str],
-        values: Sequence[str] | None,
-        count: int,
-    ) -> None:
-        given = {*facts, *(() if values is None else ("value",))}
-        if given != set(code.facts):
-            raise ValueError(f"{code.slug} has the facts {code.facts}, not {sorted(given)}")
-        column = None if column is None else shown(column)
-        facts = {
-            name: shown(text, limit=VALUE_LIMIT if name == "found" else None)
-            for name, text in facts.items()
-        }
-        self._count(code, file, column, lines, facts, values, count)
-        stored = min(self._room_for(code.severity), max(len(lines), 1))
-        for index in range(stored):
-            own = {} if values is None else {"value": shown(values[index])}
-            self._findings.append(
-                Finding(
-                    code=code.slug,
-                    severity=code.severity,
-                    file=file,
-                    line=lines[index] if lines else None,
-                    column=column,
-                    facts={**facts, **own},
-                )
-            )
-
-    def _count(
-        self,
-        code: Code,
-        file: str | None,
-        column: str | None,
-        lines: Sequence[int],
-        facts: Mapping[str, str],
-        values: Sequence[str] | None,
-        count: int,
-    ) -> None:
-        cause = (code.slug, file, column)
-        tally = self._tallies.get(cause)
-        if tally is None:
-            message = code.sentence.format(column=column, **facts)
-            tally = self._tallies[cause] = _Tally(message)
-        tally.count += count
-        tally.first_lines = nsmallest(FIRST_LINES, {*tally.first_lines, *lines})
-        for value in (values or ())[:FIRST_LINES]:
-            if len(tally.examples) < EXAMPLES and shown(value) not in tally.examples:
-                tally.examples.append(shown(value))
+    def _take(self, findings: Sequence[Finding], *, lines: Iterable[int], count: int) -> None:
+        first = findings[0]
+        cause = (first.code, first.file, first.column)
+        tally = self._tallies.setdefault(cause, _Tally(first))
+        tally.take(findings, lines=lines, count=count)
+        self._findings += findings[: self._room_for(first.severity)]
 
 
 def shown(text: str, *, limit: int | None = VALUE_LIMIT) -> str:
     """Return a text from a district's file as a report may show it.
 
-    Shape: one line; characters that cannot be seen are written as ``<U+200B>``; of a
-           longer text the first `limit` characters and ``...``.
+    Shape: one line; characters that cannot be seen are written as ``<U+200B>``; a text
+           that would become longer than `limit` characters ends in ``...`` there.
     """
-    visible = "".join(
-        f"<U+{ord(character):04X}>" if _is_invisible(character) else character
-        for character in text[:limit]
-    )
-    return visible if limit is None or len(text) <= limit else visible + "..."
+    pieces: list[str] = []
+    length = 0
+    for character in text:
+        if limit is not None and length >= limit:
+            return "".join([*pieces, "..."])
+        piece = f"<U+{ord(character):04X}>" if _is_invisible(character) else character
+        pieces.append(piece)
+        length += len(piece)
+    return "".join(pieces)
+
+
+def _limit_of(fact: str) -> int | None:
+    """Texts from the file are cut; what Nightdrop says about it is not."""
+    return VALUE_LIMIT if fact in _QUOTED else None
 
 
 def _is_invisible(character: str) -> bool:

@@ -12,12 +12,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nightdrop.core.formats.findings import CATALOGUE, Finding, Severity
+from nightdrop.core.formats.findings import Finding, Severity
 from nightdrop.core.formats.spec import Column, Format, Table
 
 #: A name, perhaps with a number in brackets, and a dot: ``STUDENTS.``, ``[1]Students.``.
 _PREFIX = re.compile(r"^[\w\[\]]+\.")
 _IGNORED = re.compile(r"[\s_]+")
+
+_INVISIBLE = "invisible-character-in-heading"
 
 #: `looks_like` wants this share of a file's headings to be known.
 _KNOWN_SHARE = 0.5
@@ -44,28 +46,28 @@ class HeadingMatch:
         return tuple(column.name for column in self.columns if column is not None)
 
 
-def match_headings(table: Table, cells: Sequence[str], *, file: str) -> HeadingMatch:
-    """Match the cells of the heading row to the columns of a table.
+def match_headings(table: Table, cells: Sequence[str], *, file: str, line: int = 1) -> HeadingMatch:
+    """Match the cells of the heading row, which stands on `line`, to a table's columns.
 
-    Returns: the match with all its findings, which are on line 1. When no cell is a
-             heading at all, that is the only finding.
+    Returns: the match with all its findings. When no cell is a heading at all, that is
+             the only finding.
     """
     known = _known_headings(table)
     findings: list[Finding] = []
     found: list[Column | None] = []
     damaged: set[str] = set()
     for position, cell in enumerate(cells, start=1):
-        column, remark = _match_cell(known, cell, position, file)
+        column, remark = _match_cell(known, cell, position, file, line)
         if remark is not None:
             findings.append(remark)
-            if remark.code == "invisible-character-in-heading" and remark.column:
+            if remark.code == _INVISIBLE and remark.column is not None:
                 damaged.add(remark.column)
         found.append(column)
     if not any(found) and not damaged:
-        return HeadingMatch(tuple(found), (_finding("no-headings", file),))
-    findings += _repeated(found, file)
+        return HeadingMatch(tuple(found), (Finding.of("no-headings", file=file, line=line),))
+    findings += _repeated(found, file, line)
     findings += [
-        _finding("missing-column", file, column.heading)
+        Finding.of("missing-column", file=file, line=line, column=column.heading)
         for column in table.columns
         if column.required and column not in found and column.heading not in damaged
     ]
@@ -102,40 +104,41 @@ def _known_headings(table: Table) -> Mapping[str, Column]:
 
 
 def _match_cell(
-    known: Mapping[str, Column], cell: str, position: int, file: str
+    known: Mapping[str, Column], cell: str, position: int, file: str, line: int
 ) -> tuple[Column | None, Finding | None]:
     visible = _visible(cell)
     column = known.get(_folded(visible)) or known.get(_folded(_PREFIX.sub("", visible)))
     if column is None:
-        facts = {"position": str(position)}
-        return None, _finding("unknown-column", file, cell, facts)
+        return None, Finding.of(
+            "unknown-column", file=file, line=line, column=cell or "(empty)", position=str(position)
+        )
     if visible != cell:
-        facts = {"characters": ", ".join(_code_points(cell))}
-        code = "invisible-character-in-heading"
-        return None, _finding(code, file, column.heading, facts)
+        return None, Finding.of(
+            _INVISIBLE, file=file, line=line, column=column.heading, characters=_code_points(cell)
+        )
     if cell in (column.heading, *column.aliases):
         return column, None
-    facts = {"found": cell}
-    return column, _finding("heading-repaired", file, column.heading, facts)
+    return column, Finding.of(
+        "heading-repaired", file=file, line=line, column=column.heading, found=cell
+    )
 
 
-def _repeated(found: Sequence[Column | None], file: str) -> list[Finding]:
+def _repeated(found: Sequence[Column | None], file: str, line: int) -> list[Finding]:
     positions: defaultdict[str, list[str]] = defaultdict(list)
     for position, column in enumerate(found, start=1):
         if column is not None:
             positions[column.heading].append(str(position))
     return [
-        _finding("duplicate-heading", file, heading, {"positions": " and ".join(places)})
+        Finding.of(
+            "duplicate-heading",
+            file=file,
+            line=line,
+            column=heading,
+            positions=" and ".join(places),
+        )
         for heading, places in positions.items()
         if len(places) > 1
     ]
-
-
-def _finding(
-    code: str, file: str, column: str | None = None, facts: Mapping[str, str] | None = None
-) -> Finding:
-    severity = CATALOGUE[code].severity
-    return Finding(code, severity, file=file, line=1, column=column, facts=facts or {})
 
 
 def _folded(heading: str) -> str:
@@ -153,9 +156,9 @@ def _is_hidden(character: str) -> bool:
     return unicodedata.category(character) in {"Cc", "Cf", "Zs", "Zl", "Zp"}
 
 
-def _code_points(heading: str) -> list[str]:
+def _code_points(heading: str) -> str:
     hidden = dict.fromkeys(character for character in heading if _is_hidden(character))
-    return [
+    return ", ".join(
         f"{unicodedata.name(character, 'control character').lower()} (U+{ord(character):04X})"
         for character in hidden
-    ]
+    )

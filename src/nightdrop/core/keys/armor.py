@@ -35,12 +35,8 @@ class Armored:
         position = byte_index * _BITS_PER_BYTE // _BITS_PER_CHARACTER
         if position < len(self.indices):
             return self.paste.offset(self.indices[position])
-        return self.end
-
-    @property
-    def end(self) -> int:
-        """The offset just behind the last base64 character."""
-        return self.paste.offset(self.indices[-1] + 1) if self.indices else self.paste.offset(0)
+        behind = self.indices[-1] + 1 if self.indices else len(self.paste.text)
+        return self.paste.offset(behind)
 
     def require_no_loose_end(self) -> None:
         """Raise Base64Damaged when bits are left over."""
@@ -68,18 +64,30 @@ def read_armor(paste: Paste, *, indices: Sequence[int]) -> Armored:
     if len(padding) > lacking or lacking > len(padding) > 0:
         raise Base64Damaged(offset=paste.offset(padding[0]))
 
-    # Filling up with A (zero bits) decodes any length; the bytes that are not wholly
-    # made of given characters are cut off again.
     characters = "".join(text[index] for index in body)
-    filled = base64.b64decode(characters + "A" * lacking)
-    size_bytes = len(body) * _BITS_PER_CHARACTER // _BITS_PER_BYTE
-    is_loose = any(filled[size_bytes:]) or len(body) % _CHARACTERS_PER_GROUP == 1
+    data = decode_start(characters)
+    used = base64.b64encode(data).decode().rstrip("=")
     return Armored(
-        data=filled[:size_bytes],
+        data=data,
         paste=paste,
         indices=tuple(body),
-        loose_end=body[-1] if is_loose else None,
+        loose_end=None if used == characters else body[-1],
     )
+
+
+def decode_start(characters: str) -> bytes:
+    """Decode base64 that may be cut off anywhere, as far as it makes whole bytes.
+
+    `characters` are of the alphabet alone, without padding.
+    """
+    # Filling up with A (zero bits) makes any length decodable.
+    filled = base64.b64decode(characters + "A" * (-len(characters) % _CHARACTERS_PER_GROUP))
+    return filled[: len(characters) * _BITS_PER_CHARACTER // _BITS_PER_BYTE]
+
+
+def size_in_base64(size_bytes: int) -> int:
+    """Return how many characters `size_bytes` take, without padding."""
+    return -(-size_bytes * _BITS_PER_BYTE // _BITS_PER_CHARACTER)
 
 
 def filled_indices(paste: Paste, *, start: int, end: int) -> list[int]:

@@ -30,7 +30,7 @@ from nightdrop.core.keys.errors import (
     TypeUnreadable,
     UnknownType,
 )
-from nightdrop.core.keys.wire import WireReader, sum_of_strings
+from nightdrop.core.keys.wire import WireReader, least_size_of_strings
 
 
 class KeyType(StrEnum):
@@ -51,6 +51,9 @@ class KeyType(StrEnum):
     #: RSA, of whatever length.
     RSA = "ssh-rsa"
 
+
+#: The same by name; a name that is not here is not accepted.
+KEY_TYPES = {key_type.value: key_type for key_type in KeyType}
 
 #: How many strings a blob is made of, the type included (an mpint is a string too).
 FIELD_COUNTS = {
@@ -120,15 +123,14 @@ def type_in_blob(blob: bytes) -> str | None:
     return name if len(name) == size_bytes and is_type_name(name) else None
 
 
-def blob_size(start: bytes) -> int | None:
-    """Return how many bytes a blob has in all, of which `start` may be a first part.
+def least_blob_size(start: bytes) -> int:
+    """Return how many bytes a blob that begins with `start` has at least.
 
-    Returns: None where `start` is too short to tell, or of a type that is not known.
+    Returns: the exact size where `start` holds the lengths of all its fields. Of a type
+             that is not known, only the type's own name is counted.
     """
-    name = type_in_blob(start)
-    if name is None or name not in KeyType:
-        return None
-    return sum_of_strings(start, count=FIELD_COUNTS[KeyType(name)])
+    key_type = KEY_TYPES.get(type_in_blob(start) or "")
+    return least_size_of_strings(start, count=FIELD_COUNTS[key_type] if key_type else 1)
 
 
 def _read_type(reader: WireReader) -> KeyType:
@@ -140,9 +142,9 @@ def _read_type(reader: WireReader) -> KeyType:
         raise DsaRefused(offset=offset)
     if _CERTIFICATE_NAME.fullmatch(name):
         raise CertificateRefused(offset=offset, type=name)
-    if name not in KeyType:
+    if name not in KEY_TYPES:
         raise UnknownType(offset=offset, type=name)
-    return KeyType(name)
+    return KEY_TYPES[name]
 
 
 def _read_ed25519(reader: WireReader, *, key_type: KeyType) -> int:

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 
 _QUOTES = dict.fromkeys("\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK}", '"')
 _QUOTES |= dict.fromkeys("\N{DOUBLE LOW-9 QUOTATION MARK}\N{DOUBLE PRIME}", '"')
-_QUOTES |= dict.fromkeys("\N{DOUBLE HIGH-REVERSED-9 QUOTATION MARK}\N{FULLWIDTH QUOTATION MARK}", '"')
+_QUOTES |= dict.fromkeys(
+    "\N{DOUBLE HIGH-REVERSED-9 QUOTATION MARK}\N{FULLWIDTH QUOTATION MARK}", '"'
+)
 _QUOTES |= dict.fromkeys("\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}", "'")
 _DASHES = dict.fromkeys("\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{FIGURE DASH}\N{MINUS SIGN}", "-")
 _DASHES |= dict.fromkeys("\N{EN DASH}\N{EM DASH}\N{HORIZONTAL BAR}", "-")
@@ -92,6 +94,10 @@ def _mended(characters: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
         is_second_half = character == "\n" and previous == "\r"
         previous = character
         if is_second_half:
+            continue
+        if " " <= character <= "~":
+            # Nearly all of any key; the tables below are for the rest.
+            yield character, origin
             continue
         mended = _REPLACED.get(character, character)
         category = unicodedata.category(mended)

@@ -80,16 +80,16 @@ def write_mpint(number: int) -> bytes:
     return write_string(number.to_bytes(number.bit_length() // 8 + 1) if number else b"")
 
 
-def sum_of_strings(data: bytes, *, count: int) -> int | None:
-    """Return the size in bytes of the first `count` strings, as their lengths say.
+def least_size_of_strings(data: bytes, *, count: int) -> int:
+    """Return how many bytes `count` strings have at least, of which `data` is the start.
 
-    Returns: None where `data` ends before the last length; it may well end before the
-             last string itself.
+    Returns: their size, where `data` holds all of their lengths; otherwise the size up
+             to and with the first length that it does not hold.
     """
     position = 0
     for _ in range(count):
         content_start = position + _LENGTH_BYTES
         if len(data) < content_start:
-            return None
+            return content_start
         position = content_start + int.from_bytes(data[position:content_start])
     return position

@@ -30,6 +30,10 @@ class Delivery(models.Model):
     format = models.CharField(max_length=32, null=True)
     #: [{"name", "size_bytes", "sha256", "rows"}], without the marker.
     files = models.JSONField(default=list)
+    #: Files whose last handle was closed after the marker's.
+    late_files = ArrayField(models.TextField(), default=list)
+    #: What a dry run would have become: loaded, held, rejected or unrecognised.
+    would = models.CharField(max_length=16, null=True)
     #: {table: {"added", "updated", "deleted", "unchanged", "faulty"}}.
     counts = models.JSONField(default=dict)
     #: {"blocking", "error", "remark"}.
@@ -93,9 +97,10 @@ class StoredFinding(models.Model):
     delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, db_index=False)
     code = models.CharField(max_length=64)
     severity = models.CharField(max_length=8)
-    file = models.CharField(max_length=255)
+    #: The file's name; for the delivery itself, its marker or its epoch.
+    file = models.TextField()
     line = models.IntegerField(null=True)
-    column = models.CharField(max_length=255, null=True)
+    column = models.TextField(null=True)
     facts = models.JSONField(default=dict)
 
     class Meta:

@@ -45,9 +45,7 @@ def failed(request: HttpRequest) -> HttpResponse:
     """
     error = sys.exc_info()[1]
     if isinstance(error, OperationalError | InterfaceError):
-        response = render(
-            request, "web/database_away.html", status=HTTPStatus.SERVICE_UNAVAILABLE
-        )
+        response = render(request, "web/database_away.html", status=HTTPStatus.SERVICE_UNAVAILABLE)
         response["Retry-After"] = "5"
         return response
     reference = token_hex(4)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two questions that monitors and load balancers ask: is it up, and can it work?
+"""What monitors and load balancers ask: whether it is up, and whether it can work.
 
 The answers name no host, address or version: anybody may ask.
 """

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happened on the SFTP server, as values and as lines of the journal.
+
+One line of JSON is one event, so that a journal can be read with any tool. Exactly-once rests
+on `Event.id`: whoever keeps events ignores an id that it has.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, TypeAlias
+from uuid import UUID
+
+from nightdrop.core.errors import Refusal
+
+JSON: TypeAlias = "None | bool | int | float | str | list[JSON] | dict[str, JSON]"
+
+
+class EventKind(StrEnum):
+    """What an event tells."""
+
+    #: A connection came in.
+    CONNECTED = "connected"
+    #: A connection ended.
+    DISCONNECTED = "disconnected"
+    #: A key opened an account.
+    LOGIN_ACCEPTED = "login-accepted"
+    #: A login failed; the facts say why.
+    LOGIN_REFUSED = "login-refused"
+    #: A rule refused a request.
+    REFUSED = "refused"
+    #: A file was written and its last handle closed cleanly.
+    FILE_WRITTEN = "file-written"
+    #: A file was being written when its connection broke.
+    FILE_TORN = "file-torn"
+    #: A directory was made.
+    DIRECTORY_MADE = "directory-made"
+    #: A directory was removed.
+    DIRECTORY_REMOVED = "directory-removed"
+    #: A file was removed.
+    FILE_REMOVED = "file-removed"
+    #: A file or directory got another name.
+    RENAMED = "renamed"
+    #: An epoch was sealed; the facts are the seal record.
+    SEALED = "sealed"
+    #: A session that sealed something ended.
+    SESSION_ENDED = "session-ended"
+    #: An epoch has its marker and cannot be sealed yet; the facts say why.
+    SEAL_WAITS = "seal-waits"
+    #: A write came for an epoch that was sealed already.
+    CAME_AFTER_SEAL = "came-after-seal"
+    #: A marker was put where it marks nothing.
+    MARKER_OUTSIDE_EPOCH = "marker-outside-epoch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened; `facts` are ids, names and codes, never content."""
+
+    id: UUID
+    at: datetime
+    kind: EventKind
+    district: UUID | None = None
+    session: UUID | None = None
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+
+
+class NotAnEvent(Refusal):
+    """A line of a journal cannot be read; `line` is that."""
+
+    code: ClassVar[str] = "not-an-event"
+
+    def __init__(self, line: bytes) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+def write_event(event: Event) -> bytes:
+    """Write an event as one line of a journal, its end included.
+
+    Shape:   JSON with `id`, `at` (ISO 8601 with its offset), `kind`, `district`, `session`,
+             `facts`; ASCII, so that a cut line can never be half a character.
+    """
+    line = {
+        "id": str(event.id),
+        "at": event.at.isoformat(),
+        "kind": event.kind,
+        "district": _write_uuid(event.district),
+        "session": _write_uuid(event.session),
+        "facts": dict(event.facts),
+    }
+    return json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def read_event(line: bytes) -> Event:
+    """Read one line of a journal; `write_event` says its shape.
+
+    Raises:  NotAnEvent, for a line that was cut or is of another making.
+    """
+    try:
+        found: Any = json.loads(line)
+        return Event(
+            id=UUID(found["id"]),
+            at=_read_moment(found["at"]),
+            kind=EventKind(found["kind"]),
+            district=_read_uuid(found["district"]),
+            session=_read_uuid(found["session"]),
+            facts=dict(found["facts"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise NotAnEvent(line) from None
+
+
+def _read_moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment
+
+
+def _write_uuid(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _read_uuid(text: str | None) -> UUID | None:
+    return None if text is None else UUID(text)

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading a block that is not sound, line by line, losing no good row.
+
+The rule that finds the way back after an unclosed quote: *a line that is a row all by
+itself is a row*. So a quote never swallows a sound line. What lies between sound lines
+is a run of odd lines, and only those are read by `records`, one record after the other:
+cells with line breaks are whole records again, and each other line gets its own fault.
+After a fault, reading goes on one line later.
+
+Empty lines between records are skipped and counted; within a quoted cell they are text.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from nightdrop.intake.read_fast import parse
+from nightdrop.intake.records import DAMAGE, BadRecord, RowFault, read_row, sound_line_pattern
+
+#: Lines are handed from Polars to Python in slices of this many.
+_SLICE_LINES: Final = 50_000
+#: A longer run is cut; a cell of so many lines is no cell.
+_RUN_LINES: Final = 10_000
+#: Of each kind of fault, how many lines of a block are remembered; all are counted.
+_KEPT: Final = 10_000
+
+
+@dataclass(slots=True)
+class FaultyLines:
+    """The lines of a block with one fault: all counted, the first remembered."""
+
+    count: int = 0
+    lines: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    def add(self, line: int, text: str) -> None:
+        """Count one more."""
+        self.count += 1
+        if self.count <= _KEPT:
+            self.lines.append(line)
+            self.texts.append(text)
+
+
+@dataclass(slots=True)
+class ExactRows:
+    """What a block holds: its rows, the line of each, and what is no row.
+
+    Shape: `frame` as `read_fast` gives it; `lines` UInt32.
+    """
+
+    frame: pl.DataFrame
+    lines: pl.Series
+    faults: dict[RowFault, FaultyLines]
+    blank_lines: FaultyLines
+
+
+def read_exact(data: bytes, *, width: int, first_line: int) -> ExactRows:
+    """Read a block of lines of any kind."""
+    lines = _split(data, first_line=first_line)
+    is_sound = (
+        pl.col("text").str.contains(rf"\A{sound_line_pattern(width)}\z")
+        & ~pl.col("text").str.contains("\0", literal=True)
+        & ~pl.col("text").str.contains(DAMAGE, literal=True)
+        & (pl.col("text") != "")
+    )
+    lines = lines.with_columns(is_sound=is_sound).with_columns(
+        # No quote is open behind a sound line, so empty lines there are empty lines.
+        follows_sound=pl.when(pl.col("text") != "")
+        .then("is_sound")
+        .forward_fill()
+        .fill_null(value=True)
+    )
+    is_blank = (pl.col("text") == "") & pl.col("follows_sound")
+    blank = lines.filter(is_blank)["line"]
+    sound = lines.filter("is_sound")
+    reader = _OddLines(width=width, blank=FaultyLines(len(blank), blank.head(_KEPT).to_list()))
+    for run in _runs(lines.filter(~pl.col("is_sound") & ~is_blank)):
+        reader.read(run)
+    return _joined(sound, reader)
+
+
+def _split(data: bytes, *, first_line: int) -> pl.DataFrame:
+    text = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").decode().removesuffix("\n")
+    lines = pl.Series("text", [text]).str.split("\n").explode()
+    numbers = pl.int_range(first_line, first_line + len(lines), dtype=pl.UInt32, eager=True)
+    return pl.DataFrame([numbers.alias("line"), lines])
+
+
+def _runs(lines: pl.DataFrame) -> Iterator[list[tuple[int, str]]]:
+    """Group lines that follow one another."""
+    run: list[tuple[int, str]] = []
+    for part in lines.select("line", "text").iter_slices(_SLICE_LINES):
+        for line, text in part.iter_rows():
+            if run and (line != run[-1][0] + 1 or len(run) >= _RUN_LINES):
+                yield run
+                run = []
+            run.append((line, text))
+    if run:
+        yield run
+
+
+class _OddLines:
+    """Reads runs of odd lines and collects the rows and the faults."""
+
+    def __init__(self, *, width: int, blank: FaultyLines) -> None:
+        self.lines: list[int] = []
+        self.rows: list[tuple[str, ...]] = []
+        self.faults: dict[RowFault, FaultyLines] = {}
+        self.blank = blank
+        self.width = width
+
+    def read(self, run: list[tuple[int, str]]) -> None:
+        """Read the records of a run; a fault takes one line, a record as many as it has."""
+        text = "\n".join(line for _, line in run)
+        first_line = run[0][0]
+        position = 0
+        index = 0
+        while index < len(run):
+            line_text = run[index][1]
+            record = read_row(text, position, width=self.width)
+            if not line_text:
+                self.blank.add(first_line + index, "")
+            elif isinstance(record, BadRecord):
+                self.faults.setdefault(record.fault, FaultyLines()).add(
+                    first_line + index, line_text
+                )
+            else:
+                self.lines.append(first_line + index)
+                self.rows.append(record.cells)
+                index += text.count("\n", position, record.end - 1) + 1
+                position = record.end
+                continue
+            index += 1
+            position += len(line_text) + 1
+
+
+def _joined(sound: pl.DataFrame, odd: _OddLines) -> ExactRows:
+    """Put the sound lines and the records of the runs into the order of the file."""
+    frame = parse(_as_bytes(sound["text"]), width=odd.width) if sound.height else None
+    others = pl.DataFrame(
+        odd.rows, schema={str(n): pl.String for n in range(odd.width)}, orient="row"
+    )
+    lines = pl.concat([sound["line"], pl.Series("line", odd.lines, dtype=pl.UInt32)])
+    frame = others if frame is None else pl.concat([frame, others])
+    if odd.rows:
+        order = lines.arg_sort()
+        frame, lines = frame[order], lines[order]
+    return ExactRows(frame=frame, lines=lines, faults=odd.faults, blank_lines=odd.blank)
+
+
+def _as_bytes(lines: pl.Series) -> bytes:
+    joined: str = lines.str.join("\n").item()
+    return joined.encode() + b"\n"

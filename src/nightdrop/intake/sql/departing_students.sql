@@ -1,0 +1,1 @@
+SELECT DISTINCT student_id FROM pg_temp.departing_guardian

@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SFTP version 3 requests of one session, answered from one district's tree.
+
+Synchronous, and used by one thread at a time: the session hands over packets and gets back
+the replies, in order, and what the sealer must know of. A path is read once, here, by
+`core.paths.read_path`; every decision after that uses the value.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from nightdrop.core.epochs import is_epoch_name
+from nightdrop.core.errors import Refusal
+from nightdrop.core.events import EventKind
+from nightdrop.core.paths import ServedPath, Zone, read_path
+from nightdrop.sftp import replies, requests
+from nightdrop.sftp.diary import Diary
+from nightdrop.sftp.errors import SUCCESS, describe
+from nightdrop.sftp.handles import Browsing, HandleTable, Reading, UnknownHandle, Writing
+from nightdrop.sftp.packets import (
+    MAX_DATA_BYTES,
+    Attributes,
+    OpenFlag,
+    PacketMalformed,
+    PacketRefused,
+    Status,
+)
+from nightdrop.storage.district import DistrictTree
+
+#: Replies of one batch. More requests wait: a client that asks and never reads must not make
+#: the server remember what it asked for.
+MAX_BATCH_BYTES: Final = 1024 * 1024
+#: Names in one answer to READDIR: about 30 KiB.
+_PAGE_NAMES: Final = 100
+
+_HOME: Final = "/"
+
+
+class NothingLeft(Exception):  # noqa: N818 - the normal end of a file or a listing
+    """READ and READDIR have come to the end."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a batch.
+
+    `handled` is how many packets were answered: the rest is to be handed over again once
+    the replies are gone. `touched` names epochs in which a file was completed or moved,
+    `marked` those of them that now have their marker.
+    """
+
+    replies: bytes = b""
+    handled: int = 0
+    touched: set[str] = field(default_factory=set)
+    marked: set[str] = field(default_factory=set)
+
+
+class Handler:
+    """One session's open handles, and the answers to its requests."""
+
+    def __init__(self, tree: DistrictTree, diary: Diary) -> None:
+        self._tree = tree
+        self._diary = diary
+        self._handles = HandleTable()
+        self._is_greeted = False
+        self._outcome = Outcome()
+
+    def handle(self, packets: Sequence[bytes]) -> Outcome:
+        """Answer `packets` in order, as far as the replies fit into one batch.
+
+        Raises:  PacketRefused or PacketMalformed when the session cannot go on.
+        """
+        outcome = self._outcome = Outcome()
+        answers: list[bytes] = []
+        size_bytes = 0
+        for packet in packets:
+            answer = self._answer(packet)
+            answers.append(answer)
+            size_bytes += len(answer)
+            if size_bytes >= MAX_BATCH_BYTES:
+                break
+        outcome.replies = b"".join(answers)
+        outcome.handled = len(answers)
+        return outcome
+
+    def has_open(self) -> bool:
+        """Whether the client has files or directories open."""
+        return self._handles.has_any()
+
+    def abandon(self) -> None:
+        """Give up what the client has not closed: such files did not arrive whole."""
+        for opened in self._handles.take_all():
+            if isinstance(opened, Writing):
+                size_bytes = opened.file.stat().size_bytes
+                opened.file.abandon()
+                self._diary.torn(opened.path, size_bytes=size_bytes)
+            elif isinstance(opened, Reading):
+                opened.file.close()
+            else:
+                opened.entries.close()
+
+    def _answer(self, packet: bytes) -> bytes:
+        request_id = requests.read_request_id(packet)
+        request: requests.Request = requests.Unsupported()
+        try:
+            request = requests.read_request(packet)
+            if isinstance(request, requests.Init) == self._is_greeted:
+                raise PacketRefused(len(packet))
+            return _ANSWERS[type(request)](self, request, request_id)
+        except NothingLeft:
+            return replies.write_status(request_id, Status.EOF, "End of file")
+        except PacketRefused:
+            raise
+        except Refusal as refusal:
+            self._diary.refused(request, refusal)
+            return replies.write_status(request_id, *describe(refusal))
+        except Exception as accident:  # noqa: BLE001 - one request fails, the session goes on
+            reference = self._diary.failed(request, accident)
+            sentence = f"The server could not do that. The operator finds why under {reference}."
+            return replies.write_status(request_id, Status.FAILURE, sentence)
+
+    def _init(self, _request: requests.Init, _request_id: int) -> bytes:
+        self._is_greeted = True
+        return replies.write_version()
+
+    def _open(self, request: requests.Open, request_id: int) -> bytes:
+        path = read_path(request.path)
+        self._handles.check_room()
+        flags = request.flags
+        opened: Reading | Writing
+        if flags & (OpenFlag.WRITE | OpenFlag.APPEND):
+            file = self._tree.open_write(
+                path,
+                create=OpenFlag.CREATE in flags,
+                exclusive=OpenFlag.EXCLUSIVE in flags,
+                truncate=OpenFlag.TRUNCATE in flags,
+                append=OpenFlag.APPEND in flags,
+                readable=OpenFlag.READ in flags,
+            )
+            opened = Writing(path, file)
+        else:
+            opened = Reading(path, self._tree.open_read(path))
+        return replies.write_handle(request_id, self._handles.add(opened))
+
+    def _close(self, request: requests.Close, request_id: int) -> bytes:
+        opened = self._handles.take(request.handle)
+        if isinstance(opened, Writing):
+            self._close_writing(opened)
+        elif isinstance(opened, Reading):
+            opened.file.close()
+        else:
+            opened.entries.close()
+        return _done(request_id)
+
+    def _close_writing(self, opened: Writing) -> None:
+        size_bytes = opened.file.stat().size_bytes
+        closed = opened.file.close()
+        self._diary.written(opened.path, size_bytes=size_bytes)
+        self._note_touched(opened.path)
+        self._note_marked(closed.marker)
+
+    def _read(self, request: requests.Read, request_id: int) -> bytes:
+        opened = self._handles.file(request.handle)
+        data = opened.file.read(request.offset, min(request.size_bytes, MAX_DATA_BYTES))
+        if not data:
+            raise NothingLeft
+        return replies.write_data(request_id, data)
+
+    def _write(self, request: requests.Write, request_id: int) -> bytes:
+        self._handles.writing(request.handle).file.write(request.offset, request.data)
+        return _done(request_id)
+
+    def _stat(self, request: requests.Stat, request_id: int) -> bytes:
+        return replies.write_attributes(request_id, self._tree.stat(read_path(request.path)))
+
+    def _stat_handle(self, request: requests.StatHandle, request_id: int) -> bytes:
+        try:
+            entry = self._handles.file(request.handle).file.stat()
+        except UnknownHandle:
+            entry = self._tree.stat(self._handles.browsing(request.handle).path)
+        return replies.write_attributes(request_id, entry)
+
+    def _set_attributes(self, request: requests.SetAttributes, request_id: int) -> bytes:
+        path = read_path(request.path)
+        attributes = request.attributes
+        if attributes.size_bytes is not None:
+            self._tree.truncate(path, attributes.size_bytes)
+            self._note_touched(path)
+        if attributes.times is not None:
+            self._tree.set_times(path, *attributes.times)
+        if attributes.size_bytes is None and attributes.times is None:
+            self._tree.stat(path)
+        return _done(request_id)
+
+    def _set_handle_attributes(
+        self, request: requests.SetHandleAttributes, request_id: int
+    ) -> bytes:
+        opened = self._handles.file(request.handle)
+        attributes = request.attributes
+        if attributes.size_bytes is not None:
+            self._handles.writing(request.handle).file.truncate(attributes.size_bytes)
+        if attributes.times is not None:
+            if isinstance(opened, Writing):
+                opened.file.set_times(*attributes.times)
+            else:
+                self._tree.set_times(opened.path, *attributes.times)
+        return _done(request_id)
+
+    def _open_directory(self, request: requests.OpenDirectory, request_id: int) -> bytes:
+        path = read_path(request.path)
+        self._handles.check_room()
+        browsing = Browsing(path, self._tree.list(path))
+        return replies.write_handle(request_id, self._handles.add(browsing))
+
+    def _read_directory(self, request: requests.ReadDirectory, request_id: int) -> bytes:
+        entries = self._handles.browsing(request.handle).entries
+        page = list(itertools.islice(entries, _PAGE_NAMES))
+        if not page:
+            raise NothingLeft
+        return replies.write_names(request_id, page, now=datetime.now(UTC))
+
+    def _remove(self, request: requests.Remove, request_id: int) -> bytes:
+        path = read_path(request.path)
+        self._tree.remove_file(path)
+        self._diary.changed(EventKind.FILE_REMOVED, path)
+        self._note_touched(path)
+        return _done(request_id)
+
+    def _make_directory(self, request: requests.MakeDirectory, request_id: int) -> bytes:
+        path = read_path(request.path)
+        self._tree.make_directory(path)
+        self._diary.changed(EventKind.DIRECTORY_MADE, path)
+        return _done(request_id)
+
+    def _remove_directory(self, request: requests.RemoveDirectory, request_id: int) -> bytes:
+        path = read_path(request.path)
+        self._tree.remove_directory(path)
+        self._diary.changed(EventKind.DIRECTORY_REMOVED, path)
+        return _done(request_id)
+
+    def _real_path(
+        self, request: requests.RealPath | requests.ExpandPath, request_id: int
+    ) -> bytes:
+        raw = request.path
+        if isinstance(request, requests.ExpandPath) and raw.split(b"/", 1)[0] == b"~":
+            raw = raw[1:] or b"/"
+        return replies.write_path(request_id, read_path(raw).text)
+
+    def _rename(self, request: requests.Rename, request_id: int) -> bytes:
+        old, new = read_path(request.old), read_path(request.new)
+        marked = self._tree.rename(old, new, replace=request.may_replace)
+        self._diary.renamed(old, new)
+        self._note_touched(old)
+        self._note_touched(new)
+        if marked is not None:
+            self._note_marked(marked.epoch)
+        return _done(request_id)
+
+    def _sync(self, request: requests.Sync, request_id: int) -> bytes:
+        self._handles.writing(request.handle).file.sync()
+        return _done(request_id)
+
+    def _limits(self, _request: requests.Limits, request_id: int) -> bytes:
+        return replies.write_limits(request_id)
+
+    def _home(self, _request: requests.HomeDirectory, request_id: int) -> bytes:
+        return replies.write_path(request_id, _HOME)
+
+    def _unsupported(self, _request: requests.Unsupported, request_id: int) -> bytes:
+        return replies.write_status(
+            request_id,
+            Status.OP_UNSUPPORTED,
+            "This server has files and directories only: no links, no copies made by it.",
+        )
+
+    def _note_touched(self, path: ServedPath) -> None:
+        top = path.top
+        if path.zone is Zone.UPLOAD and top is not None and is_epoch_name(top):
+            self._outcome.touched.add(top)
+
+    def _note_marked(self, epoch: str | None) -> None:
+        if epoch is not None:
+            self._outcome.marked.add(epoch)
+            self._outcome.touched.add(epoch)
+
+
+def _done(request_id: int) -> bytes:
+    return replies.write_status(request_id, Status.OK, "Done")
+
+
+_ANSWERS: Final[Mapping[type[requests.Request], Callable[[Handler, Any, int], bytes]]] = {
+    requests.Init: Handler._init,
+    requests.Open: Handler._open,
+    requests.Close: Handler._close,
+    requests.Read: Handler._read,
+    requests.Write: Handler._write,
+    requests.Stat: Handler._stat,
+    requests.StatHandle: Handler._stat_handle,
+    requests.SetAttributes: Handler._set_attributes,
+    requests.SetHandleAttributes: Handler._set_handle_attributes,
+    requests.OpenDirectory: Handler._open_directory,
+    requests.ReadDirectory: Handler._read_directory,
+    requests.Remove: Handler._remove,
+    requests.MakeDirectory: Handler._make_directory,
+    requests.RemoveDirectory: Handler._remove_directory,
+    requests.RealPath: Handler._real_path,
+    requests.ExpandPath: Handler._real_path,
+    requests.Rename: Handler._rename,
+    requests.Sync: Handler._sync,
+    requests.Limits: Handler._limits,
+    requests.HomeDirectory: Handler._home,
+    requests.Unsupported: Handler._unsupported,
+}

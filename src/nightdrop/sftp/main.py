@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SFTP process: `nightdrop sftp`. Joins the server to the database's services."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import django
+import uvloop
+
+from nightdrop.config import Config, variable_name
+from nightdrop.core.accounts import Snapshot
+from nightdrop.core.events import Event
+from nightdrop.sftp.server import PortTaken, Server
+from nightdrop.storage.journal import Journal
+from nightdrop.storage.tree import Tree
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nightdrop.site.settings")
+django.setup()
+
+from nightdrop.db.access import close_connections  # noqa: E402 - models need Django set up
+from nightdrop.services import events, keys  # noqa: E402 - as above
+
+#: How long a stopping server lets transfers go on. The supervisor kills after 30 s.
+GRACE_SECONDS: Final = 10.0
+
+
+def preload_sftp() -> None:
+    """Load what would otherwise be loaded at first use, while the code can still be read."""
+    "loads.the.codec".encode("idna")
+
+
+def run_sftp(config: Config, *, announce: Callable[[str, int], None]) -> int:
+    """Serve SFTP until SIGTERM, and let transfers finish for a while.
+
+    Calls `announce("sftp", port)` when the port takes connections.
+    Returns: 0, or 1 when the port could not be had.
+    """
+    preload_sftp()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config, announce=announce))
+    except PortTaken as refusal:
+        sys.stderr.write(
+            f"nightdrop: sftp cannot listen on {refusal.address}, port {refusal.port}: another"
+            f" program does; set {variable_name('sftp_port')} to another port\n"
+        )
+        return 1
+    return 0
+
+
+async def _serve(config: Config, *, announce: Callable[[str, int], None]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    tree = Tree(config.tree)
+    await asyncio.to_thread(tree.prepare)
+    journal = await asyncio.to_thread(Journal, config.journal_dir)
+    server = Server(config, tree=tree, journal=journal)
+    port = await server.start(watch=_make_watch(config), ship=_make_ship(config))
+    announce("sftp", port)
+    await stopping.wait()
+    await server.stop(grace_seconds=GRACE_SECONDS)
+
+
+def _make_watch(config: Config) -> Callable[[threading.Event], Iterator[Snapshot]]:
+    def watch(stop: threading.Event) -> Iterator[Snapshot]:
+        return keys.watch_snapshot(
+            stop=stop,
+            reread_seconds=config.snapshot_reread_seconds,
+            clock=lambda: datetime.now(UTC),
+        )
+
+    return watch
+
+
+def _make_ship(config: Config) -> Callable[[Sequence[Event]], None]:
+    def ship(batch: Sequence[Event]) -> None:
+        try:
+            events.ship(batch, settle_seconds=config.settle_seconds)
+        except BaseException:
+            # The connection may be the reason; the next try begins with a new one.
+            close_connections()
+            raise
+
+    return ship

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When an epoch is tried for sealing. Whether it may seal is decided by `storage.sealing`.
+
+- A session that ends by itself tries every epoch that it touched, at once, except those
+  whose marker another session wrote that is still there.
+- An epoch that was touched is tried when it has been quiet for a while, whoever is there.
+- A session that was cut off is no sign that its sender had finished: quiet decides.
+
+Nothing is lost when none of this happens, since a scan tries every epoch with a marker; it
+only takes longer. Everything here runs on the event loop.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+from uuid import UUID, uuid4
+
+import structlog
+
+from nightdrop.core.events import EventKind
+from nightdrop.sftp.bridge import Bridge
+from nightdrop.sftp.diary import Diary, Writer
+from nightdrop.storage.district import DistrictTree
+from nightdrop.storage.sealing import SealedBy, SealRecord, SealWaits, WaitReason, try_seal
+
+log = structlog.get_logger()
+
+#: Where seals made here come from.
+_SOURCE: Final = "sftp"
+
+
+@dataclass(slots=True)
+class Sealing:
+    """One session's part in sealing: what it touched, marked and saw sealed."""
+
+    writer: Writer
+    tree: DistrictTree
+    diary: Diary
+    is_open: bool = True
+    touched: set[str] = field(default_factory=set)
+    sealed: set[str] = field(default_factory=set)
+
+
+Key = tuple[UUID, str]
+
+
+class Sealer:
+    """Tries epochs of all sessions of this process."""
+
+    def __init__(self, bridge: Bridge, *, quiet_seconds: float) -> None:
+        self._bridge = bridge
+        self._quiet_seconds = quiet_seconds
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._marked_by: dict[Key, Sealing] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopped = False
+
+    def note(self, sealing: Sealing, *, touched: set[str], marked: set[str]) -> None:
+        """Take note of what a session's requests did to epochs."""
+        for epoch in marked:
+            self._marked_by[sealing.writer.district, epoch] = sealing
+        for epoch in touched:
+            sealing.touched.add(epoch)
+            self._arm(sealing, epoch, self._quiet_seconds)
+
+    async def end(self, sealing: Sealing, *, is_clean: bool) -> None:
+        """Take note that a session has ended; `is_clean` says that its client ended it.
+
+        Returns when every epoch that may seal now is sealed.
+        """
+        sealing.is_open = False
+        for epoch in sorted(sealing.touched):
+            key = (sealing.writer.district, epoch)
+            marker = self._marked_by.get(key, sealing)
+            if marker is sealing:
+                self._marked_by.pop(key, None)
+            if is_clean and not marker.is_open and not self._is_stopped:
+                await self._try(sealing, epoch, quiet_seconds=0)
+        if sealing.sealed:
+            sealing.diary.note(EventKind.SESSION_ENDED, epochs=sorted(sealing.sealed))
+
+    async def stop(self) -> None:
+        """Try nothing any more, and wait for what is being tried."""
+        self._is_stopped = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        await asyncio.gather(*self._tasks)
+
+    def _arm(self, sealing: Sealing, epoch: str, seconds: float) -> None:
+        """See to it that the epoch is tried in `seconds`, or earlier if that is planned."""
+        key = (sealing.writer.district, epoch)
+        if key in self._timers or self._is_stopped:
+            return
+        loop = asyncio.get_running_loop()
+        self._timers[key] = loop.call_later(seconds, self._fire, sealing, epoch)
+
+    def _fire(self, sealing: Sealing, epoch: str) -> None:
+        self._timers.pop((sealing.writer.district, epoch), None)
+        task = asyncio.create_task(self._try(sealing, epoch, quiet_seconds=self._quiet_seconds))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _try(self, sealing: Sealing, epoch: str, *, quiet_seconds: float) -> None:
+        """Try to seal, in the name of the session that wrote the marker if it is known."""
+        by = self._marked_by.get((sealing.writer.district, epoch), sealing)
+        work = partial(
+            try_seal,
+            sealing.tree,
+            epoch,
+            seal_id=uuid4(),
+            quiet_seconds=quiet_seconds,
+            sealed_by=SealedBy(
+                source=_SOURCE,
+                session=by.writer.session,
+                fingerprint=by.writer.fingerprint,
+                session_open=by.is_open,
+            ),
+        )
+        try:
+            result = await self._bridge.run(sealing.writer.district, work)
+        except OSError as fault:
+            # The scan tries again, and with other means than a session's.
+            log.error("seal-failed", fault=type(fault).__name__, errno=fault.errno)  # noqa: TRY400
+            return
+        if isinstance(result, SealRecord):
+            self._note_sealed(by, result)
+        else:
+            self._note_waits(sealing, epoch, result)
+
+    def _note_sealed(self, by: Sealing, record: SealRecord) -> None:
+        key = (by.writer.district, record.epoch)
+        self._marked_by.pop(key, None)
+        if timer := self._timers.pop(key, None):
+            timer.cancel()
+        by.diary.note(EventKind.SEALED, **record.to_json())
+        if by.is_open:
+            by.sealed.add(record.epoch)
+        elif record.session_open:
+            # It ended while the seal was being made, and could not know of it.
+            by.diary.note(EventKind.SESSION_ENDED, epochs=[record.epoch])
+
+    def _note_waits(self, sealing: Sealing, epoch: str, waits: SealWaits) -> None:
+        if waits.reason is WaitReason.QUIET:
+            self._arm(sealing, epoch, waits.remaining_seconds)
+        elif waits.reason is WaitReason.BEING_WRITTEN:
+            self._arm(sealing, epoch, self._quiet_seconds)
+        elif waits.reason is WaitReason.TORN:
+            sealing.diary.note(EventKind.SEAL_WAITS, epoch=epoch, files=list(waits.names))
