@@ -50,7 +50,7 @@ def reason_of(decision: Accepted | Refused) -> LoginFault | None:
     return decision.reason if isinstance(decision, Refused) else None
 
 
-def with_key(**changes: Any) -> Account:
+def with_key(**changes: Any) -> Account:  # noqa: ANN401 - as `replace` takes them
     return replace(APPLE, keys=(replace(KEY, **changes),))
 
 

@@ -39,7 +39,7 @@ def test_every_answer_has_the_strict_policy(
 
 
 def _check_page(text: str, kind: str) -> None:
-    """What the policy would forbid is not there to begin with."""
+    """See that what the policy would forbid is not there to begin with."""
     if not text or not kind.startswith("text/html"):
         return
     assert '<html lang="en">' in text
@@ -64,7 +64,7 @@ def test_the_style_sheet_may_be_kept_for_ever(browse: Browse) -> None:
     sheet = client.get(found[1])
     assert sheet["Content-Type"].startswith("text/css")
     assert "immutable" in sheet["Cache-Control"]
-    assert b"prefers-color-scheme" in b"".join(sheet)  # type: ignore[arg-type] # a stream
+    assert b"prefers-color-scheme" in b"".join(sheet)
     sheet.close()
 
 

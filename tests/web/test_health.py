@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connections
+from django.db.backends.postgresql.base import DatabaseWrapper
 from django.test import Client
 from pytest_django import DjangoDbBlocker
 
@@ -51,12 +52,14 @@ def database_away(
 ) -> Iterator[None]:
     """Let connections look for the database's socket where there is none."""
     with django_db_blocker.unblock():
-        connection.close()
-        connection.close_pool()
+        connections.close_all()
+        wrapper = connections["default"]
+        assert isinstance(wrapper, DatabaseWrapper)
+        wrapper.close_pool()  # type: ignore[attr-defined] # not in the stubs
         with monkeypatch.context() as patch:
-            patch.setitem(connection.settings_dict, "HOST", str(tmp_path))
+            patch.setitem(wrapper.settings_dict, "HOST", str(tmp_path))
             yield
-            connection.close_pool()
+            wrapper.close_pool()  # type: ignore[attr-defined] # not in the stubs
 
 
 def test_readyz_names_the_database_that_is_away_and_no_more(

@@ -2,14 +2,12 @@
 """The only way to an account."""
 
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from allauth.account.models import EmailAddress
 from django.db import connection
-from django.test import Client
 
 from nightdrop.db.models import Invitation, Person
 from nightdrop.services.people import (
@@ -23,7 +21,6 @@ from web.cast import PASSWORD, Browse, Invite
 
 SIGNUP = "/account/signup/"
 FORM = {"name": "Noor Example", "password1": PASSWORD, "password2": PASSWORD}
-
 
 
 @pytest.mark.django_db

@@ -28,7 +28,7 @@ TABLE: dict[str, tuple[HTTPStatus | str, HTTPStatus | str, HTTPStatus | str, HTT
     "account_reauthenticate": (LOGIN, PAGE, PAGE, PAGE),
     "account_change_password": (LOGIN, PAGE, FACTOR, PAGE),
     "mfa_index": (LOGIN, PAGE, PAGE, PAGE),
-    "mfa_authenticate": (LOGIN, LOGIN, FACTOR, LOGIN),
+    "mfa_authenticate": (LOGIN, "/", FACTOR, "/"),
     "mfa_reauthenticate": (LOGIN, AGAIN, FACTOR, PAGE),
     "mfa_activate_totp": (LOGIN, AGAIN, AGAIN, AGAIN),
     "mfa_deactivate_totp": (LOGIN, GONE, FACTOR, AGAIN),

@@ -4,27 +4,14 @@
 from collections.abc import Callable
 
 from allauth.mfa.models import Authenticator
-from allauth.mfa.totp.internal.auth import (
-    format_hotp_value,
-    hotp_value,
-    yield_hotp_counters_from_time,
-)
 from allauth.mfa.utils import decrypt
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
-from django.test import Client
 
 from nightdrop.db.models import Person
-from web.cast import PASSWORD, Browse
+from web.cast import PASSWORD, Browse, code_for
 
 ACTIVATE = "/account/factors/app/activate/"
-
-
-
-def code_for(secret: str) -> str:
-    """Return what an authenticator app shows at this moment."""
-    now = next(iter(yield_hotp_counters_from_time()))
-    return str(format_hotp_value(hotp_value(secret, now)))
 
 
 def test_an_operator_without_a_factor_is_sent_to_set_one_up(

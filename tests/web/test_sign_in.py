@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signing in with e-mail and password, and what the console says when it does not work."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from nightdrop.db.models import Person
 from web.cast import PASSWORD, Browse
 
 LOGIN = "/account/login/"
-
 
 
 def sign_in(client: Client, email: str, password: str = PASSWORD) -> Any:  # noqa: ANN401

@@ -6,6 +6,7 @@ Deliberately absent: ``_auto`` files, which have rules of their own.
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,9 +14,7 @@ from typing import ClassVar, Final
 
 from nightdrop.core.errors import Refusal
 
-_EPOCH: Final = re.compile(
-    r"(\d{4})(\d{2})(\d{2})-(\d{2})(\d{2})(\d{2})", re.ASCII
-)
+_EPOCH: Final = re.compile(r"(\d{4})(\d{2})(\d{2})-(\d{2})(\d{2})(\d{2})", re.ASCII)
 
 
 class NotAnEpochName(Refusal):
@@ -59,10 +58,10 @@ def read_epoch_name(text: str) -> EpochName:
     match = _EPOCH.fullmatch(text)
     if match is None:
         raise NotAnEpochName(text)
-    try:
-        at = datetime(*(int(digits) for digits in match.groups()))  # noqa: DTZ001 - zone unknown
-    except ValueError:
-        at = None
+    at: datetime | None = None
+    with suppress(ValueError):
+        year, month, day, hour, minute, second = map(int, match.groups())
+        at = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001 - zone unknown
     return EpochName(text=text, at=at)
 
 

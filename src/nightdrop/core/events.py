@@ -15,7 +15,7 @@ from uuid import UUID
 
 from nightdrop.core.errors import Refusal
 
-JSON: TypeAlias = "None | bool | int | float | str | list[JSON] | dict[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 
 class EventKind(StrEnum):

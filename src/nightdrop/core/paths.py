@@ -34,7 +34,8 @@ class Zone(StrEnum):
     DOWNLOAD = "download"
 
 
-_SERVED: Final = frozenset({Zone.UPLOAD, Zone.PROCESSED, Zone.DOWNLOAD})
+#: The names of the three served directories.
+SERVED: Final = frozenset({Zone.UPLOAD, Zone.PROCESSED, Zone.DOWNLOAD})
 
 
 class Act(StrEnum):
@@ -219,7 +220,7 @@ def read_path(raw: bytes) -> ServedPath:
         if len(parts) == MAX_DEPTH:
             raise PathTooDeep(raw)
         parts.append(part)
-    if parts and parts[0] not in _SERVED:
+    if parts and parts[0] not in SERVED:
         raise NoSuchTop(raw, name=parts[0])
     return ServedPath(tuple(parts))
 

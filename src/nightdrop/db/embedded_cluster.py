@@ -132,6 +132,8 @@ def run_program(
             env=ENVIRONMENT,
             cwd=cwd,
             umask=0o077,
+            # A Ctrl-C at the terminal is for whoever asked for the server, not for it.
+            start_new_session=True,
             check=False,
             **as_account,
         )

@@ -31,15 +31,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines, the last one ended too; every line end is LF, or every one CRLF or LF."""
+    """Whole lines: each is ended, by LF or CRLF, even if the text's last one is not.
+
+    `is_ended` is False for the last block of a text that ends without a line end.
+    """
 
     place: Place
     data: bytes
-
-    @property
-    def line_count(self) -> int:
-        """How many physical lines the block has."""
-        return self.data.count(b"\n")
+    line_count: int
+    is_ended: bool
 
 
 class LineTooLong(Exception):
@@ -66,7 +66,7 @@ def cut_blocks(
         size = len(buffer) if is_last else _find_cut(buffer, width)
         if size == 0:
             raise LineTooLong(first_line)
-        block = Block(Place(offset, size, first_line), _ended(normalised(buffer[:size])))
+        block = _block(Place(offset, size, first_line), buffer[:size])
         yield block
         offset += size
         first_line += block.line_count
@@ -75,18 +75,22 @@ def cut_blocks(
 def read_block(file: BinaryIO, place: Place) -> Block:
     """Read a block again, exactly as `cut_blocks` gave it."""
     file.seek(place.offset)
-    return Block(place, _ended(normalised(file.read(place.size))))
+    return _block(place, file.read(place.size))
 
 
-def normalised(data: bytes) -> bytes:
+def _block(place: Place, data: bytes) -> Block:
+    data = _normalised(data)
+    is_ended = data.endswith(b"\n")
+    data = data if is_ended else data + b"\n"
+    return Block(place, data, data.count(b"\n"), is_ended)
+
+
+def _normalised(data: bytes) -> bytes:
     """Make every line end LF when there is a lone CR; CRLF alone does not matter to anybody."""
-    if data.count(b"\r") == data.count(b"\r\n"):
+    returns = data.count(b"\r")
+    if not returns or returns == data.count(b"\r\n"):
         return data
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-
-
-def _ended(data: bytes) -> bytes:
-    return data if data.endswith(b"\n") else data + b"\n"
 
 
 def _find_cut(buffer: bytes, width: int) -> int:

@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rules for cells, applied to whole columns.
 
-`core.formats.values.canonical` decides what a cell may be. Here it is asked once for each
-different text of a column, and not at all for a text that an expression shows to be its
-own canonical form; so the two cannot disagree, and a clean column costs no Python.
+`core.formats.values.canonical` decides what a cell may be, and it alone. Asking it for
+each cell would take a minute, so it is asked as late as possible:
+
+1. An expression picks the cells that are plainly their own canonical form: printable
+   ASCII without blanks around it that matches the pattern of the rule. In most columns
+   of most files, that is all.
+2. From the cells that are left, blanks are trimmed and characters composed, by the column.
+   Then a second, wider expression picks again.
+3. `canonical` is asked once for each different text that is still left.
+
+So the two cannot disagree about a text, unless an expression lets one pass that
+`canonical` would change; a property test looks for that.
 """
 
 import unicodedata
@@ -29,6 +38,9 @@ from nightdrop.core.formats.values import (
 
 #: How many answers of a column are remembered from block to block.
 _REMEMBERED: Final = 100_000
+#: Printable ASCII, no blank at either end, not empty.
+_PLAIN_TEXT: Final = "^[!-~](?:[ -~]*[!-~])?$"
+_PLAIN_WORD: Final = "^[!-~]+$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,79 +67,108 @@ class ReadCells:
     trimmed: Mapping[str, pl.Series]
 
 
+@dataclass(frozen=True, slots=True)
+class _ReadTexts:
+    """Texts of one column: the canonical ones, which were trimmed, where each fault is."""
+
+    texts: pl.Series
+    trimmed: pl.Series
+    faults: Mapping[str, pl.Series]
+
+
 class CellReader:
     """Reads the cells of one file, block by block."""
 
     def __init__(self, columns: Sequence[Column], *, today: date) -> None:
         self._columns = tuple(columns)
         self._today = today
-        self._answers: dict[str, dict[str, str | Fault]] = {
-            column.name: {} for column in columns
-        }
-        self._unsettled = tuple(
-            (~(_is_settled(column) | _is_empty_and_may_be(column))).alias(column.name)
-            for column in columns
+        self._answers: dict[str, dict[str, str | Fault]] = {column.name: {} for column in columns}
+        self._is_plain = tuple(
+            (_is_plain(column) | _may_be_empty(column)).alias(column.name) for column in columns
         )
 
-    def read(self, raw: pl.DataFrame, *, is_ascii: bool) -> ReadCells:
+    def read(self, raw: pl.DataFrame) -> ReadCells:
         """Bring a block of raw cells into canonical form.
 
         Shape: `raw` has a String column for each column, by name, without nulls.
         """
-        frame = raw.select(pl.all().str.strip_chars(BLANKS))
-        trimmed = _trimmed(raw, frame)
-        if not is_ascii:
-            frame = _composed(frame)
+        is_plain = raw.select(self._is_plain)
+        are_plain = is_plain.select(pl.all().all()).row(0)
+        changed: list[pl.Series] = []
         faults: list[CellFaults] = []
-        unsettled = frame.select(self._unsettled)
-        some = unsettled.select(pl.all().any()).row(0)
-        changed = []
-        for column, is_some in zip(self._columns, some, strict=True):
-            if is_some:
-                texts = frame[column.name]
-                found = self._answer(column, texts, unsettled[column.name])
-                faults += found
-                changed.append(self._replaced(column, texts))
-        frame = frame.with_columns(changed)
-        frame = frame.select(pl.when(pl.all() != "").then(pl.all()))
+        trimmed: dict[str, pl.Series] = {}
+        for column, all_plain in zip(self._columns, are_plain, strict=True):
+            if all_plain:
+                continue
+            rows = (~is_plain[column.name]).arg_true()
+            texts = raw[column.name].gather(rows)
+            read = self._read_texts(column, texts)
+            changed.append(_spread(raw[column.name], rows, read.texts))
+            faults += (
+                CellFaults(column, code, rows.gather(places), read.texts.gather(places))
+                for code, places in read.faults.items()
+            )
+            if read.trimmed.any():
+                trimmed[column.name] = rows.filter(read.trimmed)
+        frame = raw.with_columns(changed).select(pl.when(pl.all() != "").then(pl.all()))
         return ReadCells(frame=frame, faults=tuple(faults), trimmed=trimmed)
 
-    def _answer(
-        self, column: Column, texts: pl.Series, is_unsettled: pl.Series
-    ) -> list[CellFaults]:
-        """Ask for the unsettled texts; return the faults."""
-        answers = self._answers[column.name]
-        if len(answers) > _REMEMBERED:
-            answers.clear()
+    def _read_texts(self, column: Column, texts: pl.Series) -> _ReadTexts:
+        cleaned = texts.str.strip_chars(BLANKS)
+        trimmed = texts.str.len_bytes() != cleaned.str.len_bytes()
+        cleaned = _composed(cleaned)
+        is_settled = _is_settled(column) | _may_be_empty(column)
+        unsettled = cleaned.to_frame().filter(~is_settled).to_series().unique()
         codes: dict[str, list[str]] = {}
-        for text in texts.filter(is_unsettled).unique().to_list():
-            answer = answers.get(text)
-            if answer is None:
-                answer = answers[text] = canonical(column, text, today=self._today)
+        pairs: dict[str, str] = {}
+        for text, answer in self._ask(column, unsettled.to_list()).items():
             if isinstance(answer, Fault):
                 codes.setdefault(answer.code, []).append(text)
-        faults = []
-        for code, wrong in codes.items():
-            rows = texts.is_in(pl.Series(wrong, dtype=pl.String).implode()).arg_true()
-            faults.append(CellFaults(column, code, rows, texts.gather(rows)))
-        return faults
-
-    def _replaced(self, column: Column, texts: pl.Series) -> pl.Series:
-        pairs = {
-            text: answer
-            for text, answer in self._answers[column.name].items()
-            if isinstance(answer, str) and answer != text
+            elif answer != text:
+                pairs[text] = answer
+        faults = {
+            code: cleaned.is_in(pl.Series(wrong, dtype=pl.String).implode()).arg_true()
+            for code, wrong in codes.items()
         }
-        if not pairs:
-            return texts
-        return texts.replace(
-            pl.Series(pairs.keys(), dtype=pl.String), pl.Series(pairs.values(), dtype=pl.String)
-        )
+        return _ReadTexts(_replaced(cleaned, pairs), trimmed, faults)
+
+    def _ask(self, column: Column, texts: Sequence[str]) -> dict[str, str | Fault]:
+        """Return the answer of `canonical` to each text."""
+        known = self._answers[column.name]
+        if len(known) > _REMEMBERED:
+            known.clear()
+        for text in texts:
+            if text not in known:
+                known[text] = canonical(column, text, today=self._today)
+        return {text: known[text] for text in texts}
 
 
-def _is_empty_and_may_be(column: Column) -> pl.Expr:
+def _spread(texts: pl.Series, rows: pl.Series, values: pl.Series) -> pl.Series:
+    """Put `values` at `rows`; a date column is all new, so it need not be put together."""
+    if len(rows) == len(texts):
+        return values
+    return texts.scatter(rows, values)
+
+
+def _may_be_empty(column: Column) -> pl.Expr:
     text = pl.col(column.name)
     return _never(text) if column.required else text == ""
+
+
+def _is_plain(column: Column) -> pl.Expr:
+    """Say which raw texts are surely their own canonical form, looking at each cell once."""
+    text = pl.col(column.name)
+    is_short = text.str.len_bytes() <= TEXT_LIMIT
+    match column.rule:
+        case Rule.TEXT:
+            return is_short & text.str.contains(_PLAIN_TEXT)
+        case Rule.PHONE:
+            return is_short & text.str.contains(_PLAIN_TEXT) & text.str.contains(PHONE_PATTERN)
+        case Rule.EMAIL:
+            return is_short & text.str.contains(_PLAIN_WORD) & text.str.contains(EMAIL_PATTERN)
+        case _:
+            # These accept nothing that would have to be trimmed or composed.
+            return _is_settled(column)
 
 
 def _is_settled(column: Column) -> pl.Expr:
@@ -157,34 +198,23 @@ def _is_settled(column: Column) -> pl.Expr:
 
 
 def _never(text: pl.Expr) -> pl.Expr:
-    """False for each row; a literal would be one row only when it stands alone."""
+    """Say no to each row; a literal would be a single row when it stands alone."""
     return text.is_null()
 
 
-def _trimmed(raw: pl.DataFrame, frame: pl.DataFrame) -> dict[str, pl.Series]:
-    lengths = pl.all().str.len_bytes().sum()
-    before, after = raw.select(lengths).row(0), frame.select(lengths).row(0)
-    return {
-        name: (raw[name].str.len_bytes() != frame[name].str.len_bytes()).arg_true()
-        for name, long, short in zip(frame.columns, before, after, strict=True)
-        if long != short
-    }
-
-
-def _composed(frame: pl.DataFrame) -> pl.DataFrame:
+def _composed(texts: pl.Series) -> pl.Series:
     """Make the characters NFC; only texts beyond ASCII can be anything else."""
-    beyond = frame.select(
-        (pl.all().str.len_bytes() != pl.all().str.len_chars()).any()
-    ).row(0, named=True)
-    changed = []
-    for name in (name for name, is_beyond in beyond.items() if is_beyond):
-        texts = frame[name]
-        different = texts.filter(texts.str.len_bytes() != texts.str.len_chars()).unique()
-        pairs = {
-            text: unicodedata.normalize("NFC", text)
-            for text in different.to_list()
-            if not unicodedata.is_normalized("NFC", text)
-        }
-        if pairs:
-            changed.append(texts.replace(list(pairs.keys()), list(pairs.values())))
-    return frame.with_columns(changed)
+    beyond = texts.filter(texts.str.len_bytes() != texts.str.len_chars()).unique()
+    pairs = {
+        text: unicodedata.normalize("NFC", text)
+        for text in beyond.to_list()
+        if not unicodedata.is_normalized("NFC", text)
+    }
+    return _replaced(texts, pairs)
+
+
+def _replaced(texts: pl.Series, pairs: Mapping[str, str]) -> pl.Series:
+    if not pairs:
+        return texts
+    old, new = pl.Series(pairs.keys(), dtype=pl.String), pl.Series(pairs.values(), dtype=pl.String)
+    return texts.replace(old, new)

@@ -39,7 +39,7 @@ from nightdrop.intake.read_file import ReadFile, read_file
 from nightdrop.intake.sniff import Sniffed, sniff
 
 
-def check_files(  # noqa: PLR0913 -- the last two are there for tests and for small disks
+def check_files(
     files: Sequence[SourceFile],
     *,
     format: Format,  # noqa: A002 -- the product's word for it
@@ -67,7 +67,12 @@ def check_files(  # noqa: PLR0913 -- the last two are there for tests and for sm
             for table in format.tables
             if (
                 found := _read(
-                    table, claims, sniffed=sniffed, scratch=place, today=today, log=log,
+                    table,
+                    claims,
+                    sniffed=sniffed,
+                    scratch=place,
+                    today=today,
+                    log=log,
                     limits=limits,
                 )
             )
@@ -109,9 +114,7 @@ def _read(
         return None
     columns = [column for column in text.layout.columns if column is not None]
     reader = CellReader(columns, today=today)
-    found = read_file(
-        text, table=table, file_name=file.name, reader=reader, log=log, limits=limits
-    )
+    found = read_file(text, table=table, file_name=file.name, reader=reader, log=log, limits=limits)
     if found.is_whole and not found.rows and table.must_have_rows:
         log.add("headings-only", file=file.name)
     return found

@@ -115,12 +115,18 @@ def _report_rows(
     if listed.is_empty():
         return
     wanted = pl.repeat(value=False, n=file.index.height, eager=True).scatter(listed, values=True)
-    names = [only] if only else [*file.table.key, file.table.alternative_key]
+    names = {only} if only else {*file.table.key, file.table.alternative_key}
     columns = [column for column in file.table.columns if column.name in names]
     columns = [column for column in columns if column.name in file.supplied]
     texts: list[str] = []
     for _, frame in file.text.read_again(wanted, columns=columns):
         joined = frame.select(pl.concat_str(pl.all(), separator=", ", ignore_nulls=True))
         texts += joined.to_series().to_list()
-    lines = file.index["line"].gather(listed).to_list()
-    log.add_many(code, file=file.file_name, lines=lines, values=texts, count=len(rows))
+    log.add_many(
+        code,
+        file=file.file_name,
+        lines=file.index["line"].gather(listed).to_list(),
+        column=None if only is None else file.table.column(only).heading,
+        values=texts,
+        count=len(rows),
+    )

@@ -7,7 +7,6 @@ from nightdrop.core.delivery.machine import State
 from nightdrop.core.delivery.report import DeliveryReport
 from nightdrop.core.delivery.report_shape import CountsJson, FileJson
 from nightdrop.core.epochs import is_epoch_name, read_epoch_name
-from nightdrop.core.formats.findings import Finding, FindingLog
 from nightdrop.core.formats.generic import GENERIC
 from nightdrop.intake.check import check_files
 from nightdrop.intake.checked import CheckedBundle, SourceFile, Verdict
@@ -32,30 +31,19 @@ def check_offline(gathered: Gathered, *, today: date) -> DeliveryReport:
              would become.
     """
     sources = [SourceFile(file.name, file.path) for file in gathered.files]
-    findings = _about_the_epoch(gathered)
-    with check_files(
-        sources, format=GENERIC, today=today, roster=None, findings=findings
-    ) as bundle:
+    with check_files(sources, format=GENERIC, today=today, roster=None) as bundle:
+        if is_epoch_name(gathered.title) and read_epoch_name(gathered.title).at is None:
+            bundle.findings.add("epoch-name-no-time")
         return _report(gathered, bundle)
 
 
-def _about_the_epoch(gathered: Gathered) -> FindingLog:
-    findings = FindingLog()
-    if not gathered.files:
-        findings.add(Finding.of("only-marker", file=gathered.marker or gathered.title))
-    if is_epoch_name(gathered.title) and read_epoch_name(gathered.title).at is None:
-        findings.add(Finding.of("epoch-name-no-time", file=gathered.title))
-    return findings
-
-
 def _report(gathered: Gathered, bundle: CheckedBundle) -> DeliveryReport:
-    is_empty = not gathered.files
     return DeliveryReport(
         id=None,
         epoch=gathered.title,
         marker=gathered.marker,
         state=State.CHECKED,
-        would=State.REJECTED if is_empty else _WOULD[bundle.verdict],
+        would=_WOULD[bundle.verdict],
         source="check",
         sealed_at=None,
         finished_at=None,

@@ -37,9 +37,7 @@ def open_text(
     path, offset = file.path, sniffed.bom_bytes
     if sniffed.encoding is not None and not sniffed.is_utf_8:
         path, offset = scratch / f"{table.name}.csv", 0
-        transcode(
-            file.path, encoding=sniffed.encoding, bom_bytes=sniffed.bom_bytes, target=path
-        )
+        transcode(file.path, encoding=sniffed.encoding, bom_bytes=sniffed.bom_bytes, target=path)
     row = read_heading_row(path, offset=offset, limits=limits)
     columns = _columns(row, table=table, file_name=file.name, log=log, limits=limits)
     if row is None or columns is None:
@@ -76,18 +74,17 @@ def _columns(
         log.add("empty-file", file=file_name)
         return None
     if row.line > 1:
-        log.add_many("blank-lines", file=file_name, lines=range(1, row.line))
+        log.add("blank-lines", file=file_name, line=1)
     if row.delimiter is not None:
         log.add("wrong-delimiter", file=file_name, facts={"delimiter": row.delimiter})
         return None
     if row.fault is not None:
-        log.add(row.fault, file=file_name, line=row.line)
-        log.add("no-headings", file=file_name, line=row.line)
+        log.add("unreadable-headings", file=file_name, line=row.line)
         return None
     if len(row.cells) > limits.columns:
         log.add("too-many-columns", file=file_name, facts={"limit": str(limits.columns)})
         return None
-    match = match_headings(table, row.cells, file=file_name)
+    match = match_headings(table, row.cells, file=file_name, line=row.line)
     log.extend(match.findings)
     columns = _each_once(match.columns)
     return columns if any(columns) else None
@@ -96,6 +93,5 @@ def _columns(
 def _each_once(columns: tuple[Column | None, ...]) -> tuple[Column | None, ...]:
     """Read a column where it is there for the first time; the repetition is reported."""
     return tuple(
-        None if column in columns[:position] else column
-        for position, column in enumerate(columns)
+        None if column in columns[:position] else column for position, column in enumerate(columns)
     )

@@ -29,15 +29,17 @@ _KEPT: Final = 10_000
 
 @dataclass(slots=True)
 class FaultyLines:
-    """The lines of a block with one fault: all counted, the first remembered."""
+    """The lines of a block with one fault: all counted, the first and the last remembered."""
 
     count: int = 0
+    last: int = 0
     lines: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
     def add(self, line: int, text: str) -> None:
         """Count one more."""
         self.count += 1
+        self.last = line
         if self.count <= _KEPT:
             self.lines.append(line)
             self.texts.append(text)
@@ -75,7 +77,8 @@ def read_exact(data: bytes, *, width: int, first_line: int) -> ExactRows:
     is_blank = (pl.col("text") == "") & pl.col("follows_sound")
     blank = lines.filter(is_blank)["line"]
     sound = lines.filter("is_sound")
-    reader = _OddLines(width=width, blank=FaultyLines(len(blank), blank.head(_KEPT).to_list()))
+    found = FaultyLines(count=len(blank), lines=blank.head(_KEPT).to_list())
+    reader = _OddLines(width=width, blank=found)
     for run in _runs(lines.filter(~pl.col("is_sound") & ~is_blank)):
         reader.read(run)
     return _joined(sound, reader)

@@ -21,15 +21,14 @@ from nightdrop.intake.records import DAMAGE, sound_line_pattern
 _DAMAGE: Final = DAMAGE.encode()
 
 
-def read_fast(data: bytes, *, width: int) -> pl.DataFrame | None:
-    """Read a block of lines that are each a row of `width` cells.
+def read_fast(data: bytes, *, rows: int, width: int) -> pl.DataFrame | None:
+    """Read `rows` lines that are each a row of `width` cells.
 
     Shape:   String columns named "0", "1", ...; an empty cell is the empty text.
     Returns: None when a single line of the block is anything else.
     """
     if b"\0" in data or _DAMAGE in data:
         return None
-    rows = data.count(b"\n")
     if not _is_sound(data, rows=rows, width=width):
         return None
     try:

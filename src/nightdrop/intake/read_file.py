@@ -13,12 +13,11 @@ import polars as pl
 
 from nightdrop.core.formats.findings import CATALOGUE, FindingLog
 from nightdrop.core.formats.limits import Limits
-from nightdrop.core.formats.spec import Column, Table
+from nightdrop.core.formats.spec import Table
 from nightdrop.intake.blocks import LineTooLong
 from nightdrop.intake.cells import CellFaults, CellReader, ReadCells
 from nightdrop.intake.hashing import hash_keys, hash_rows
 from nightdrop.intake.read_exact import FaultyLines
-from nightdrop.intake.records import RowFault
 from nightdrop.intake.text_rows import RawRows, TextRows
 
 #: Of a remark about rows, so many lines are listed; they shall not crowd out the faults.
@@ -80,7 +79,12 @@ class ReadFile:
 
 
 def read_file(
-    text: TextRows, *, table: Table, file_name: str, reader: CellReader, log: FindingLog,
+    text: TextRows,
+    *,
+    table: Table,
+    file_name: str,
+    reader: CellReader,
+    log: FindingLog,
     limits: Limits,
 ) -> ReadFile:
     """Read all rows of a file, add what is found to `log`, and index the rows.
@@ -141,7 +145,7 @@ class _Reading:
         if long_line is not None:
             self.report_long_cell(long_line)
             return False
-        cells = reader.read(raw.frame, is_ascii=raw.is_ascii)
+        cells = reader.read(raw.frame)
         for faults in cells.faults:
             self._report_cells(faults, raw.lines)
         for name, rows in cells.trimmed.items():
@@ -184,6 +188,8 @@ class _Reading:
                 facts={"expected": str(self.text.layout.width)} if "expected" in facts else {},
                 count=found.count,
             )
+        if raw.cut_off_line is not None:
+            self.log.add("cut-off", file=self.file_name, line=raw.cut_off_line)
 
     def _report_cells(self, faults: CellFaults, lines: pl.Series) -> None:
         facts = CATALOGUE[faults.code].facts
@@ -257,9 +263,7 @@ def _hashed_key(
     # the other parts must not count.
     other = frame[alternative]
     has_other = other.is_not_null()
-    sound = sound.select(
-        key[0], *(pl.when(~has_other).then(name).alias(name) for name in key[1:])
-    )
+    sound = sound.select(key[0], *(pl.when(~has_other).then(name).alias(name) for name in key[1:]))
     is_known = sound[key[0]].is_not_null() & (
         has_other | sound.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
     )

@@ -8,7 +8,7 @@ r"""The grammar of one record: RFC 4180 with no kindness.
     quoted = '"' *(any character but '"' / '""') '"'
     plain  = *(any character but '"', "," and line end)
 
-Line ends are LF here; `blocks.normalised` sees to that. `sound_line_pattern` is the same
+Line ends are LF here; `blocks` sees to that. `sound_line_pattern` is the same
 grammar as a regular expression for whole columns of lines, and a test holds the two
 together. Nothing is repaired: what is not a record is a `BadRecord` that says why.
 """

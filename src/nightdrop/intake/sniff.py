@@ -23,7 +23,9 @@ from typing import Final
 
 _CHUNK: Final = 1 << 20
 _SEQUENCES_PER_STRAY: Final = 20
-_SEQUENCE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_SEQUENCE = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)
 _ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
 
 _BEGINNINGS: Final = (

@@ -62,7 +62,8 @@ class RawRows:
 
     Shape: `frame` has a String column for each column that is read, by name, without
            nulls; `whole` has every cell of the file, by position; `lines` is the line of
-           each row, UInt32.
+           each row, UInt32. `cut_off_line` is the text's last line when it has no line end
+           and is no row: the text breaks off there.
     """
 
     frame: pl.DataFrame
@@ -70,7 +71,7 @@ class RawRows:
     lines: pl.Series
     faults: Mapping[RowFault, FaultyLines]
     blank_lines: FaultyLines
-    is_ascii: bool
+    cut_off_line: int | None
 
     def line_of_longer(self, *, limit_bytes: int) -> int | None:
         """Return the first line with a cell of more than `limit_bytes`; None without one."""
@@ -130,14 +131,14 @@ class TextRows:
                     continue
                 raw = _read_rows(read_block(file, span.place), layout=self.layout)
                 frame = raw.frame.select(names)[rows]
-                yield rows + span.first_row, cells.read(frame, is_ascii=raw.is_ascii).frame
+                yield rows + span.first_row, cells.read(frame).frame
 
 
 def _read_rows(block: Block, *, layout: Layout) -> RawRows:
     faults: Mapping[RowFault, FaultyLines] = {}
     blank_lines = FaultyLines()
     first_line = block.place.first_line
-    frame = read_fast(block.data, width=layout.width)
+    frame = read_fast(block.data, rows=block.line_count, width=layout.width)
     if frame is None:
         exact = read_exact(block.data, width=layout.width, first_line=first_line)
         frame, lines = exact.frame, exact.lines
@@ -150,5 +151,12 @@ def _read_rows(block: Block, *, layout: Layout) -> RawRows:
         lines=lines,
         faults=faults,
         blank_lines=blank_lines,
-        is_ascii=block.data.isascii(),
+        cut_off_line=_cut_off_line(block, faults),
     )
+
+
+def _cut_off_line(block: Block, faults: Mapping[RowFault, FaultyLines]) -> int | None:
+    last_line = block.place.first_line + block.line_count - 1
+    breaks = (faults.get(RowFault.TOO_SHORT), faults.get(RowFault.UNCLOSED_QUOTE))
+    is_cut_off = not block.is_ended and any(found and found.last == last_line for found in breaks)
+    return last_line if is_cut_off else None

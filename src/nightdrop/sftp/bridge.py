@@ -40,6 +40,8 @@ _BATCH_EVENTS: Final = 500
 #: The shipper looks at the journal this often even when nothing was appended here: another
 #: process of this node may have died and left events behind.
 _LOOK_SECONDS: Final = 5.0
+#: A thread that waits for a database which does not answer is left behind.
+_JOIN_SECONDS: Final = 5.0
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LAST_PAUSE_SECONDS: Final = 30.0
 
@@ -68,12 +70,12 @@ class Bridge:
     def append(self, event: Event) -> None:
         """Append an event from a thread that may wait.
 
-        A journal that cannot be written must not stop uploads: the loss is logged.
+        A journal that cannot be written does not stop uploads: what is lost is counted.
         """
-        try:
-            self._journal.append(event)
-        except OSError as fault:
-            log.error("event-lost", kind=event.kind, fault=type(fault).__name__)  # noqa: TRY400
+        before = self._journal.dropped
+        self._journal.append(event)
+        if self._journal.dropped > before:
+            log.error("event-lost", kind=event.kind, dropped=self._journal.dropped)
 
     def follow_keys(
         self, watch: Watch, holder: SnapshotHolder, *, on_change: Callable[[], None]
@@ -104,7 +106,8 @@ class Bridge:
         self._journal_pool.shutdown(wait=True)
         self._journal.wake()
         for thread in self._threads:
-            thread.join()
+            thread.join(_JOIN_SECONDS)
+        self._journal.close()
 
     def _start(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)

@@ -5,7 +5,8 @@ What is overridden, and why (asyncssh 2.24.1):
 - `validate_public_key`: the account of a session is the one whose key *signed*, held here in
   one value; and the signature's algorithm must be one that is offered, which asyncssh does
   not check.
-- `send_userauth_failure`: a client gets six tries.
+- `send_userauth_failure`: a client gets six tries, and may ask for the service anew before
+  each: paramiko does, and asyncssh would disconnect it at its second key.
 - `pause_writing`, `resume_writing`: asyncssh ignores them, so that a client which grants a
   large window and stops reading makes the server keep all that it asked for.
 - `reload_config`: it would build all options anew for each user name; there are no
@@ -68,8 +69,17 @@ class Connection(asyncssh.SSHServerConnection):
         one and never ends it must not be sent anything either.
         """
         await self._is_drained.wait()
-        while not self._kex_complete and not self.is_closed():
+        while not self._kex_complete and not self.is_closed():  # noqa: ASYNC110 - no event exists
             await asyncio.sleep(_EXCHANGE_POLL_SECONDS)
+
+    def end(self, reason: str, *, code: int = asyncssh.DISC_BY_APPLICATION) -> None:
+        """Disconnect, with a reason for the person in front of the client.
+
+        asyncssh's own `disconnect` closes the channels first, and many a client then ends
+        before it has read why.
+        """
+        self._send_disconnect(code, reason, "en")
+        self._force_close(asyncssh.DisconnectError(code, reason))
 
     async def validate_public_key(
         self, username: str, key_data: bytes, msg: bytes, signature: bytes
@@ -95,11 +105,10 @@ class Connection(asyncssh.SSHServerConnection):
         """Answer a refused try; after the last one, end the connection."""
         self._failures += 1
         if self._failures > MAX_TRIES + 1:
-            self.disconnect(
-                asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "Too many tries to log in"
-            )
+            self.end("Too many tries to log in", code=asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE)
             return
         super().send_userauth_failure(partial_success)
+        self._next_service = b"ssh-userauth"
 
     async def reload_config(self) -> None:
         """Keep the options: they do not depend on who logs in."""

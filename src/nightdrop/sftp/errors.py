@@ -28,8 +28,10 @@ SENTENCES: Final[Mapping[type[Refusal], tuple[Status, str]]] = {
     paths.PathHasNul: (_DENIED, "The name has a zero byte in it. Rename the file."),
     paths.PathHasControl: (
         _DENIED,
-        "The name has a control character in it ({r.character!a}), perhaps a line end or a tab."
-        " Rename the file.",
+        (
+            "The name has a control character in it ({r.character!a}), perhaps a line end or a tab."
+            " Rename the file."
+        ),
     ),
     paths.NameTooLong: (
         _DENIED,
@@ -37,14 +39,18 @@ SENTENCES: Final[Mapping[type[Refusal], tuple[Status, str]]] = {
     ),
     paths.PathTooDeep: (
         _DENIED,
-        "The path is more than 16 directories deep. Put the files directly into"
-        " /upload/YYYYMMDD-HHMMSS.",
+        (
+            "The path is more than 16 directories deep. Put the files directly into"
+            " /upload/YYYYMMDD-HHMMSS."
+        ),
     ),
     paths.PathEscapes: (_DENIED, "The path leads above /. Everything of yours is below /upload."),
     paths.NoSuchTop: (
         _NO_FILE,
-        "There is no /{r.name} here, only /upload, /upload-processed and /download."
-        " Files go into /upload.",
+        (
+            "There is no /{r.name} here, only /upload, /upload-processed and /download."
+            " Files go into /upload."
+        ),
     ),
     # What may be done where.
     paths.ReadOnlyPlace: (
@@ -54,9 +60,11 @@ SENTENCES: Final[Mapping[type[Refusal], tuple[Status, str]]] = {
     paths.FixedPlace: (_DENIED, "{r.path.text} stays as it is. Files go into /upload."),
     storage.EpochSealed: (
         _DENIED,
-        "The epoch {r.epoch} was sealed at {r.sealed_at:%H:%M:%S} UTC, after its COMPLETE, and"
-        " does not change any more. Upload into a new epoch, such as"
-        " /upload/YYYYMMDD-HHMMSS with the time of now.",
+        (
+            "The epoch {r.epoch} was sealed at {r.sealed_at:%H:%M:%S} UTC, after its COMPLETE, and"
+            " does not change any more. Upload into a new epoch, such as"
+            " /upload/YYYYMMDD-HHMMSS with the time of now."
+        ),
     ),
     storage.EpochBusy: (
         _FAILED,
@@ -82,14 +90,18 @@ SENTENCES: Final[Mapping[type[Refusal], tuple[Status, str]]] = {
     ),
     storage.DiskFull: (
         _FAILED,
-        "The server's disk is full; what was stored before is unharmed. The operator has been"
-        " told. Send the file again later.",
+        (
+            "The server's disk is full; what was stored before is unharmed. The operator has been"
+            " told. Send the file again later."
+        ),
     ),
     storage.FileTooLarge: (_FAILED, "{r.path.text} would be larger than a file can be."),
     storage.TooManyWriters: (
         _FAILED,
-        "{r.path.text} is being written by {r.limit} transfers, as many as it may."
-        " Lower the number of segments in your client.",
+        (
+            "{r.path.text} is being written by {r.limit} transfers, as many as it may."
+            " Lower the number of segments in your client."
+        ),
     ),
     # Handles and packets.
     storage.HandleClosed: (_FAILED, "The file was closed before."),

@@ -10,25 +10,23 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from nightdrop.core.epochs import is_epoch_name
 from nightdrop.core.errors import Refusal
 from nightdrop.core.events import EventKind
-from nightdrop.core.paths import ServedPath, Zone, read_path
+from nightdrop.core.paths import ServedPath, read_path
 from nightdrop.sftp import replies, requests
 from nightdrop.sftp.diary import Diary
-from nightdrop.sftp.errors import SUCCESS, describe
-from nightdrop.sftp.handles import Browsing, HandleTable, Reading, UnknownHandle, Writing
+from nightdrop.sftp.errors import describe
+from nightdrop.sftp.handles import Browsing, HandleTable, Opened, Reading, UnknownHandle, Writing
 from nightdrop.sftp.packets import (
     MAX_DATA_BYTES,
-    Attributes,
     OpenFlag,
-    PacketMalformed,
     PacketRefused,
     Status,
 )
 from nightdrop.storage.district import DistrictTree
+from nightdrop.storage.markers import epoch_of
 
 #: Replies of one batch. More requests wait: a client that asks and never reads must not make
 #: the server remember what it asked for.
@@ -39,7 +37,7 @@ _PAGE_NAMES: Final = 100
 _HOME: Final = "/"
 
 
-class NothingLeft(Exception):  # noqa: N818 - the normal end of a file or a listing
+class NothingLeft(Exception):
     """READ and READDIR have come to the end."""
 
 
@@ -93,23 +91,28 @@ class Handler:
     def abandon(self) -> None:
         """Give up what the client has not closed: such files did not arrive whole."""
         for opened in self._handles.take_all():
-            if isinstance(opened, Writing):
-                size_bytes = opened.file.stat().size_bytes
-                opened.file.abandon()
-                self._diary.torn(opened.path, size_bytes=size_bytes)
-            elif isinstance(opened, Reading):
-                opened.file.close()
-            else:
-                opened.entries.close()
+            try:
+                self._give_up(opened)
+            except OSError as accident:
+                self._diary.failed(requests.Close(b""), accident)
+
+    def _give_up(self, opened: Opened) -> None:
+        if isinstance(opened, Writing):
+            size_bytes = opened.file.stat().size_bytes
+            opened.file.abandon()
+            self._diary.torn(opened.path, size_bytes=size_bytes)
+        elif isinstance(opened, Reading):
+            opened.file.close()
+        else:
+            opened.close()
 
     def _answer(self, packet: bytes) -> bytes:
         request_id = requests.read_request_id(packet)
         request: requests.Request = requests.Unsupported()
         try:
             request = requests.read_request(packet)
-            if isinstance(request, requests.Init) == self._is_greeted:
-                raise PacketRefused(len(packet))
-            return _ANSWERS[type(request)](self, request, request_id)
+            self._check_order(request, packet)
+            return self._ANSWERS[type(request)](self, request, request_id)
         except NothingLeft:
             return replies.write_status(request_id, Status.EOF, "End of file")
         except PacketRefused:
@@ -121,6 +124,11 @@ class Handler:
             reference = self._diary.failed(request, accident)
             sentence = f"The server could not do that. The operator finds why under {reference}."
             return replies.write_status(request_id, Status.FAILURE, sentence)
+
+    def _check_order(self, request: requests.Request, packet: bytes) -> None:
+        """Let INIT be the first request, and only the first."""
+        if isinstance(request, requests.Init) == self._is_greeted:
+            raise PacketRefused(len(packet))
 
     def _init(self, _request: requests.Init, _request_id: int) -> bytes:
         self._is_greeted = True
@@ -152,13 +160,14 @@ class Handler:
         elif isinstance(opened, Reading):
             opened.file.close()
         else:
-            opened.entries.close()
+            opened.close()
         return _done(request_id)
 
     def _close_writing(self, opened: Writing) -> None:
         size_bytes = opened.file.stat().size_bytes
         closed = opened.file.close()
-        self._diary.written(opened.path, size_bytes=size_bytes)
+        if closed.is_whole:
+            self._diary.written(opened.path, size_bytes=size_bytes)
         self._note_touched(opened.path)
         self._note_marked(closed.marker)
 
@@ -277,40 +286,40 @@ class Handler:
         )
 
     def _note_touched(self, path: ServedPath) -> None:
-        top = path.top
-        if path.zone is Zone.UPLOAD and top is not None and is_epoch_name(top):
-            self._outcome.touched.add(top)
+        epoch = epoch_of(path)
+        if epoch is not None:
+            self._outcome.touched.add(epoch)
 
     def _note_marked(self, epoch: str | None) -> None:
         if epoch is not None:
             self._outcome.marked.add(epoch)
             self._outcome.touched.add(epoch)
 
+    #: One answer for each request.
+    _ANSWERS: ClassVar[Mapping[type[requests.Request], Callable[[Any, Any, int], bytes]]] = {
+        requests.Init: _init,
+        requests.Open: _open,
+        requests.Close: _close,
+        requests.Read: _read,
+        requests.Write: _write,
+        requests.Stat: _stat,
+        requests.StatHandle: _stat_handle,
+        requests.SetAttributes: _set_attributes,
+        requests.SetHandleAttributes: _set_handle_attributes,
+        requests.OpenDirectory: _open_directory,
+        requests.ReadDirectory: _read_directory,
+        requests.Remove: _remove,
+        requests.MakeDirectory: _make_directory,
+        requests.RemoveDirectory: _remove_directory,
+        requests.RealPath: _real_path,
+        requests.ExpandPath: _real_path,
+        requests.Rename: _rename,
+        requests.Sync: _sync,
+        requests.Limits: _limits,
+        requests.HomeDirectory: _home,
+        requests.Unsupported: _unsupported,
+    }
+
 
 def _done(request_id: int) -> bytes:
     return replies.write_status(request_id, Status.OK, "Done")
-
-
-_ANSWERS: Final[Mapping[type[requests.Request], Callable[[Handler, Any, int], bytes]]] = {
-    requests.Init: Handler._init,
-    requests.Open: Handler._open,
-    requests.Close: Handler._close,
-    requests.Read: Handler._read,
-    requests.Write: Handler._write,
-    requests.Stat: Handler._stat,
-    requests.StatHandle: Handler._stat_handle,
-    requests.SetAttributes: Handler._set_attributes,
-    requests.SetHandleAttributes: Handler._set_handle_attributes,
-    requests.OpenDirectory: Handler._open_directory,
-    requests.ReadDirectory: Handler._read_directory,
-    requests.Remove: Handler._remove,
-    requests.MakeDirectory: Handler._make_directory,
-    requests.RemoveDirectory: Handler._remove_directory,
-    requests.RealPath: Handler._real_path,
-    requests.ExpandPath: Handler._real_path,
-    requests.Rename: Handler._rename,
-    requests.Sync: Handler._sync,
-    requests.Limits: Handler._limits,
-    requests.HomeDirectory: Handler._home,
-    requests.Unsupported: Handler._unsupported,
-}

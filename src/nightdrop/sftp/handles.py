@@ -2,6 +2,7 @@
 """The handles that one session has open: at most 64, named so that none can be guessed."""
 
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,7 @@ from nightdrop.core.errors import Refusal
 from nightdrop.core.paths import ServedPath
 from nightdrop.sftp.packets import U64
 from nightdrop.sftp.replies import MAX_HANDLES
-from nightdrop.storage.entries import Listing
+from nightdrop.storage.entries import Entry, Listing
 from nightdrop.storage.reading import ReadHandle
 from nightdrop.storage.writing import WriteHandle
 
@@ -48,7 +49,12 @@ class Browsing:
     """A directory whose names are being handed out."""
 
     path: ServedPath
-    entries: Listing
+    entries: Iterator[Entry]
+
+    def close(self) -> None:
+        """Let go of the directory; `/` is none on the disk."""
+        if isinstance(self.entries, Listing):
+            self.entries.close()
 
 
 Opened = Reading | Writing | Browsing

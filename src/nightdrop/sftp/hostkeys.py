@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import asyncssh
 
@@ -21,6 +21,8 @@ from nightdrop.sftp.algorithms import RSA_HOST_SIGNATURES
 #: File name, and how such a key is made.
 _KINDS: Final = {"ed25519": ("ssh-ed25519", None), "rsa": ("ssh-rsa", 4096)}
 
+Signers: TypeAlias = "OrderedDict[bytes, asyncssh.SSHKeyPair]"
+
 
 @dataclass(frozen=True, slots=True)
 class HostKeys:
@@ -28,29 +30,25 @@ class HostKeys:
 
     keys: tuple[asyncssh.SSHKey, ...]
 
-    def keypairs(self) -> "OrderedDict[bytes, asyncssh.SSHKeyPair]":
+    def signers(self) -> Signers:
         """Return a signer for each algorithm that is offered, best first.
 
         RSA gets one signer per algorithm: asyncssh sets the algorithm on the signer when a
         connection has negotiated it, so that two connections which share one and negotiate
         differently would sign with each other's.
         """
-        signers: OrderedDict[bytes, asyncssh.SSHKeyPair] = OrderedDict()
-        for key in self.keys:
-            names = RSA_HOST_SIGNATURES if key.algorithm == b"ssh-rsa" else (key.algorithm,)
-            for name in names:
-                (signer,) = asyncssh.load_keypairs([key])
-                signer.set_sig_algorithm(name)
-                signers[name] = signer
-        return signers
+        return OrderedDict(
+            (name, _make_signer(key, name)) for key in self.keys for name in _signatures_of(key)
+        )
 
-    def public_lines(self) -> tuple[str, ...]:
-        """Return the public keys, a line each, as ``known_hosts`` has them after the name."""
-        return tuple(
-            key.export_public_key("openssh").decode().rsplit(" ", 1)[0].strip()
-            if key.get_comment()
-            else key.export_public_key("openssh").decode().strip()
-            for key in self.keys
+    def provers(self) -> Signers:
+        """Return a signer for each public key.
+
+        For clients that learn of the keys beside the one that was negotiated
+        (hostkeys-00@openssh.com).
+        """
+        return OrderedDict(
+            (key.public_data, _make_signer(key, _signatures_of(key)[0])) for key in self.keys
         )
 
 
@@ -62,6 +60,16 @@ def load_host_keys(directory: Path) -> HostKeys:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _lock(directory / "lock"):
         return HostKeys(tuple(_load(directory / kind, *made) for kind, made in _KINDS.items()))
+
+
+def _signatures_of(key: asyncssh.SSHKey) -> tuple[bytes, ...]:
+    return RSA_HOST_SIGNATURES if key.algorithm == b"ssh-rsa" else (key.algorithm,)
+
+
+def _make_signer(key: asyncssh.SSHKey, signature: bytes) -> asyncssh.SSHKeyPair:
+    (signer,) = asyncssh.load_keypairs([key])
+    signer.set_sig_algorithm(signature)
+    return signer
 
 
 @contextmanager

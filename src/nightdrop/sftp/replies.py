@@ -35,6 +35,8 @@ _GROUP_NAME: Final = "district"
 _LAST_TIME: Final = 2**32 - 1
 #: `ls` shows the year in place of the time of day beyond this age.
 _RECENT_SECONDS: Final = 182 * 24 * 3600
+#: Clocks differ; a time a little ahead is no year away.
+_SKEW_SECONDS: Final = 60
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun",
                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # fmt: skip
 
@@ -117,7 +119,7 @@ def write_long_name(entry: Entry, *, now: datetime) -> str:
     """
     at = datetime.fromtimestamp(_seconds(entry.mtime), UTC)
     age = (now - at).total_seconds()
-    is_recent = -60 <= age < _RECENT_SECONDS
+    is_recent = -_SKEW_SECONDS <= age < _RECENT_SECONDS
     clock = f"{at:%H:%M}" if is_recent else f"{at.year:5d}"
     links = 2 if entry.is_directory else 1
     return (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When an epoch is tried for sealing. Whether it may seal is decided by `storage.sealing`.
+"""When an epoch is tried for sealing. Whether it may seal is decided by `storage.seal`.
 
 - A session that ends by itself tries every epoch that it touched, at once, except those
   whose marker another session wrote that is still there.
@@ -18,11 +18,12 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from nightdrop.core.errors import Refusal
 from nightdrop.core.events import EventKind
 from nightdrop.sftp.bridge import Bridge
 from nightdrop.sftp.diary import Diary, Writer
 from nightdrop.storage.district import DistrictTree
-from nightdrop.storage.sealing import SealedBy, SealRecord, SealWaits, WaitReason, try_seal
+from nightdrop.storage.seal import SealedBy, SealRecord, SealWait, SealWaits, try_seal
 
 log = structlog.get_logger()
 
@@ -40,6 +41,8 @@ class Sealing:
     is_open: bool = True
     touched: set[str] = field(default_factory=set)
     sealed: set[str] = field(default_factory=set)
+    #: Files that kept an epoch from being sealed, as the journal has them.
+    torn: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 Key = tuple[UUID, str]
@@ -120,9 +123,9 @@ class Sealer:
         )
         try:
             result = await self._bridge.run(sealing.writer.district, work)
-        except OSError as fault:
-            # The scan tries again, and with other means than a session's.
-            log.error("seal-failed", fault=type(fault).__name__, errno=fault.errno)  # noqa: TRY400
+        except (OSError, Refusal) as fault:
+            # A full or failing disk: the scan tries again.
+            log.error("seal-failed", fault=type(fault).__name__, epoch=epoch)  # noqa: TRY400
             return
         if isinstance(result, SealRecord):
             self._note_sealed(by, result)
@@ -142,9 +145,10 @@ class Sealer:
             by.diary.note(EventKind.SESSION_ENDED, epochs=[record.epoch])
 
     def _note_waits(self, sealing: Sealing, epoch: str, waits: SealWaits) -> None:
-        if waits.reason is WaitReason.QUIET:
+        if waits.reason is SealWait.QUIET:
             self._arm(sealing, epoch, waits.remaining_seconds)
-        elif waits.reason is WaitReason.BEING_WRITTEN:
+        elif waits.reason is SealWait.BEING_WRITTEN:
             self._arm(sealing, epoch, self._quiet_seconds)
-        elif waits.reason is WaitReason.TORN:
+        elif waits.reason is SealWait.TORN and sealing.torn.get(epoch) != waits.names:
+            sealing.torn[epoch] = waits.names
             sealing.diary.note(EventKind.SEAL_WAITS, epoch=epoch, files=list(waits.names))

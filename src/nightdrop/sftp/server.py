@@ -179,7 +179,9 @@ def make_options(house: House, keys: HostKeys) -> asyncssh.SSHServerConnectionOp
         allow_scp=False,
         rdns_lookup=False,
     )
-    options.server_host_keys = keys.keypairs()
+    # In the place of what asyncssh makes of the keys, which signs with SHA-1 as well.
+    options.server_host_keys = keys.signers()
+    options.all_server_host_keys = keys.provers()
     return options
 
 

@@ -101,10 +101,6 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
         """Whether no request is waiting and no file is open."""
         return not (self._arrived or self._batch or self._handler.has_open())
 
-    def cut(self) -> None:
-        """Say that the server is about to end this session, and not its client."""
-        self._is_cut = True
-
     # What asyncssh calls, in the order in which it does.
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
@@ -161,7 +157,7 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
         self._is_writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note that the channel is gone; without `exc`, that the client closed it."""
+        """Note that the channel is gone; without `exc`, that its client closed it."""
         if self._channel is not None:
             self._roll.leave(self._district)
             self._on_gone(self)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, cast
+from typing import Final
 from uuid import UUID, uuid4
 
 import asyncssh
@@ -70,7 +70,9 @@ class Visit(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Note who came from where."""
-        self._connection = cast(Connection, conn)
+        if not isinstance(conn, Connection):
+            raise TypeError("a visit needs a connection that holds what was verified")
+        self._connection = conn
         peer = conn.get_extra_info("peername")
         self._address = str(peer[0]) if peer else ""
         self._house.visits.add(self)
@@ -86,10 +88,8 @@ class Visit(asyncssh.SSHServer):
 
     def end(self, farewell: str) -> None:
         """Disconnect; the client is told why, and files it has not closed are given up."""
-        for session in self._sessions:
-            session.cut()
         if self._connection is not None:
-            self._connection.disconnect(asyncssh.DISC_BY_APPLICATION, farewell)
+            self._connection.end(farewell)
 
     def is_idle(self) -> bool:
         """Whether nothing is under way that ending the connection would interrupt."""
@@ -219,8 +219,10 @@ class Visit(asyncssh.SSHServer):
         raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, text)
 
     def _take_session_id(self) -> UUID:
-        """Return the id of a new session: the connection's own for the first, which is nearly
-        always the only one, so that events of both are found together.
+        """Return the id of a new session.
+
+        The first gets the connection's own, so that events of both are found together;
+        nearly always it is the only one.
         """
         if self._has_begun:
             return uuid4()

@@ -140,6 +140,12 @@ def exists(directory_fd: int, name: str) -> bool:
     return True
 
 
+def list_names(directory_fd: int) -> list[str]:
+    """Return the names of all entries of a directory, of whatever kind."""
+    with os.scandir(directory_fd) as entries:
+        return [entry.name for entry in entries]
+
+
 def _walk(root_fd: int, parts: Sequence[str]) -> int:
     descriptor = os.dup(root_fd)
     try:
@@ -164,7 +170,8 @@ def _open_step(directory_fd: int, name: str) -> int:
 
 
 def _openat2(root_fd: int | None, path: str) -> int:
-    how = _OpenHow(flags=_DIRECTORY, mode=0, resolve=_RESOLVE)
+    # Without O_NOFOLLOW, by which a link would be told as "no directory".
+    how = _OpenHow(flags=_DIRECTORY & ~os.O_NOFOLLOW, mode=0, resolve=_RESOLVE)
     at_cwd = -100  # AT_FDCWD
     while True:
         descriptor: int = _syscall(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from nightdrop.core.paths import Zone
+from nightdrop.core.paths import SERVED, Zone
 from nightdrop.storage.confine import is_supported
 
 
@@ -44,6 +44,7 @@ class Listing(Iterator[Entry]):
 
     Order:   the file system's; each entry that stays is met exactly once, however the others
              change meanwhile. Links, devices and names that are not UTF-8 are passed over.
+    Of a district's own directory (zone ROOT) only the three served ones are shown.
     Close it when it is not read to its end.
     """
 
@@ -89,9 +90,13 @@ class Listing(Iterator[Entry]):
         os.close(descriptor)
 
     def _look_at(self, found: "os.DirEntry[str]") -> Entry | None:
+        if self._zone is Zone.ROOT and found.name not in SERVED:
+            return None
         try:
             found.name.encode()
             seen = found.stat(follow_symlinks=False)
         except (UnicodeEncodeError, FileNotFoundError):
             return None
-        return make_entry(found.name, seen, zone=self._zone) if is_supported(seen.st_mode) else None
+        if not is_supported(seen.st_mode):
+            return None
+        return make_entry(found.name, seen, zone=self._zone or Zone(found.name))

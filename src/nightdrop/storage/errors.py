@@ -162,7 +162,6 @@ _REFUSALS: Final[dict[int, Callable[[ServedPath], Refusal]]] = {
     errno.ENOTDIR: NotADirectory,
     errno.EISDIR: IsADirectory,
     errno.ENOTEMPTY: DirectoryNotEmpty,
-    errno.EINVAL: InsideItself,
     errno.ENOSPC: DiskFull,
     errno.EDQUOT: DiskFull,
     errno.EFBIG: FileTooLarge,

@@ -17,7 +17,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from nightdrop.core.paths import Zone
 from nightdrop.storage.confine import exists
 from nightdrop.storage.errors import EpochBusy, EpochSealed, NoSuchDistrict
 from nightdrop.storage.place import LOCKS, Place

@@ -1,6 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Markers on disk, and what their arrival promises: that all of their epoch is there to stay."""
+"""Markers on disk, and what their arrival promises: that all of their epoch is there to stay.
 
+A disk may keep a change of mode or name and lose content that was written before it. Hence the
+order, in `writing` and `renames`: whatever makes an epoch one with a whole marker comes after
+everything in the epoch was brought to the disk; and what becomes whole in an epoch that has a
+marker, whole or not yet, was brought to the disk before. Files become whole, and markers come
+into being, only within `writers_turn`, so that one always sees the other.
+"""
+
+import errno
 import os
 import stat
 
@@ -9,7 +17,7 @@ from nightdrop.core.paths import ServedPath, Zone
 from nightdrop.storage.confine import open_file
 from nightdrop.storage.modes import is_late, is_whole
 from nightdrop.storage.place import Place
-from nightdrop.storage.walk import sync_tree, walk
+from nightdrop.storage.walk import Found, sync_tree, walk
 from nightdrop.storage.writers import mark_on_time, writers_turn
 
 
@@ -33,28 +41,19 @@ def find_markers(epoch_fd: int) -> dict[Marker, os.stat_result]:
 
 
 def read_markers(place: Place, epoch: str) -> dict[Marker, os.stat_result]:
-    """Return the markers of an epoch, whole or not; none when it is no directory."""
+    """Return the markers of an epoch, whole or not; none where it is no directory."""
     try:
         with place.directory(Zone.UPLOAD, epoch) as epoch_fd:
             return find_markers(epoch_fd)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
+    except OSError as fault:
+        if fault.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+            return {}
+        raise
 
 
 def has_whole(markers: dict[Marker, os.stat_result]) -> bool:
     """Say whether one of these markers arrived whole."""
     return any(is_whole(seen.st_mode) for seen in markers.values())
-
-
-def settle_epoch(place: Place, epoch: str) -> None:
-    """Bring an epoch to the disk, itself and its name; on return it is there.
-
-    Called when a marker has just become whole: nothing in the epoch is later than that.
-    """
-    with place.directory(Zone.UPLOAD, epoch) as epoch_fd:
-        _mark_all_on_time(place, epoch_fd)
-        sync_tree(epoch_fd)
-    sync_upload(place)
 
 
 def sync_epoch(place: Place, epoch: str) -> None:
@@ -70,16 +69,22 @@ def sync_upload(place: Place) -> None:
         os.fsync(upload_fd)
 
 
-def _mark_all_on_time(place: Place, epoch_fd: int) -> None:
-    for found in walk(epoch_fd):
-        if found.is_directory or not is_late(found.stat.st_mode):
-            continue
-        try:
-            descriptor = open_file(found.directory_fd, found.name, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        try:
-            with writers_turn(place):
-                mark_on_time(descriptor)
-        finally:
-            os.close(descriptor)
+def mark_all_on_time(place: Place, epoch: str) -> None:
+    """Let every whole file of an epoch count as before its marker, which comes only now."""
+    with place.directory(Zone.UPLOAD, epoch) as epoch_fd:
+        for found in walk(epoch_fd):
+            _mark_if_late(place, found)
+
+
+def _mark_if_late(place: Place, found: Found) -> None:
+    if found.is_directory or not is_late(found.stat.st_mode):
+        return
+    try:
+        descriptor = open_file(found.directory_fd, found.name, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        with writers_turn(place):
+            mark_on_time(descriptor)
+    finally:
+        os.close(descriptor)

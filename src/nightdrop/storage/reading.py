@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file that is open for reading."""
 
+import errno
 import os
 import threading
 from typing import Final
@@ -11,8 +12,8 @@ from nightdrop.storage.entries import Entry, make_entry
 from nightdrop.storage.errors import HandleClosed, translating
 from nightdrop.storage.place import Place
 
-#: The first offset that no file has.
-OFFSET_LIMIT: Final = 2**63
+#: No file is that large; so far below 2**63 that offset and size of one request never pass it.
+OFFSET_LIMIT: Final = 2**63 - 2**32
 
 
 class ReadHandle:
@@ -63,6 +64,6 @@ def open_read(place: Place, path: ServedPath) -> ReadHandle:
     """
     with translating(path):
         if not path.is_movable:
-            raise IsADirectoryError(21, "a served directory")
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         with place.served(path.parent) as directory_fd:
             return ReadHandle(path, descriptor=open_file(directory_fd, path.name, os.O_RDONLY))

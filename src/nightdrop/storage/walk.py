@@ -77,9 +77,7 @@ def _walk(directory_fd: int, parts: tuple[str, ...]) -> Iterator[Found]:
                 finally:
                     os.close(inner)
             elif is_supported(found.st_mode):
-                yield Found(
-                    parts=(*parts, entry.name), stat=found, directory_fd=directory_fd
-                )
+                yield Found(parts=(*parts, entry.name), stat=found, directory_fd=directory_fd)
     yield Found(parts=parts, stat=os.fstat(directory_fd), directory_fd=directory_fd)
 
 

@@ -90,12 +90,6 @@ def mark_on_time(descriptor: int) -> None:
         _set_mode(descriptor, WHOLE)
 
 
-def mark_torn(descriptor: int) -> None:
-    """Note on a whole file that it is not on the disk after all, within `writers_turn`."""
-    if is_whole(_mode(descriptor)):
-        _set_mode(descriptor, WRITING)
-
-
 def _is_alone(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,40 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file that is open for writing, and what its close promises.
 
-The order in a close decides what survives a kill. The file becomes whole (its mode) first and
-markers are looked for second; a marker becomes whole first and everything is synced second. So
-of a file and a marker that close at the same time, one sees the other, and the file is on the
-disk before the later of the two closes is answered.
+A file that closes before its epoch has a marker is brought to the disk when the marker closes;
+one that closes later, by its own close. `markers` says in which order, and why.
 """
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
+from nightdrop.core.errors import Refusal
 from nightdrop.core.paths import ServedPath
 from nightdrop.storage.confine import open_file
 from nightdrop.storage.entries import Entry, make_entry
 from nightdrop.storage.errors import (
     FileTooLarge,
     HandleClosed,
+    NoSuchDistrict,
     NotOpenForReading,
-    translate,
     translating,
 )
 from nightdrop.storage.locks import EntryLock, take_shared
 from nightdrop.storage.markers import (
     epoch_of,
     has_whole,
+    mark_all_on_time,
     read_markers,
-    settle_epoch,
     sync_epoch,
     sync_upload,
 )
 from nightdrop.storage.place import Place
 from nightdrop.storage.reading import OFFSET_LIMIT
-from nightdrop.storage.writers import join, leave, mark_late, mark_torn, writers_turn
+from nightdrop.storage.writers import join, leave, mark_late, writers_turn
 
 #: Buffers that one system call takes.
 _MAX_BUFFERS: Final = 1024
@@ -96,14 +96,9 @@ class WriteHandle:
         """Write several buffers one after the other from `offset` on; see `write`."""
         with self._turn:
             descriptor = self._open()
-            try:
+            end = offset + sum(map(len, buffers))
+            with self._remembering(end):
                 _write_all(descriptor, offset, buffers)
-            except OSError as fault:
-                self._fault = translate(fault, path=self._path)
-                raise self._fault from fault
-            except OverflowError:
-                self._fault = FileTooLarge(self._path)
-                raise self._fault from None
 
     def read(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset` on. Raises NotOpenForReading, HandleClosed."""
@@ -121,11 +116,10 @@ class WriteHandle:
 
     def truncate(self, size: int) -> None:
         """Make the file `size` bytes long. Raises as `write` does."""
-        with self._turn, translating(self._path):
+        with self._turn:
             descriptor = self._open()
-            if size >= OFFSET_LIMIT:
-                raise FileTooLarge(self._path)
-            os.ftruncate(descriptor, size)
+            with self._remembering(size):
+                os.ftruncate(descriptor, size)
 
     def set_times(self, atime: int, mtime: int) -> None:
         """Set the file's times, in seconds since 1970 UTC. Raises HandleClosed."""
@@ -147,10 +141,13 @@ class WriteHandle:
             descriptor = self._open()
             try:
                 if self._fault is not None:
-                    self._leave(descriptor, is_clean=False)
                     raise self._fault
                 with translating(self._path):
                     return self._close_cleanly(descriptor)
+            except (OSError, Refusal):
+                # Also when it was left as whole already and the disk then failed.
+                self._leave_torn(descriptor)
+                raise
             finally:
                 self._release(descriptor)
 
@@ -162,52 +159,65 @@ class WriteHandle:
         with self._turn:
             if self._descriptor is None:
                 return
-            descriptor = self._descriptor
-            try:
-                self._leave(descriptor, is_clean=False)
-            finally:
-                self._release(descriptor)
+            self._leave_torn(self._descriptor)
+            self._release(self._descriptor)
 
     def _open(self) -> int:
         if self._descriptor is None:
             raise HandleClosed(self._path)
         return self._descriptor
 
-    def _leave(self, descriptor: int, *, is_clean: bool) -> bool:
-        with writers_turn(self._place):
-            return leave(descriptor, is_clean=is_clean)
+    @contextmanager
+    def _remembering(self, end: int) -> Iterator[None]:
+        """Raise what goes wrong with a change up to `end`, and keep it for `close`."""
+        try:
+            if end >= OFFSET_LIMIT:
+                raise FileTooLarge(self._path)
+            with translating(self._path):
+                yield
+        except (OSError, Refusal) as fault:
+            self._fault = fault
+            raise
+
+    def _leave_torn(self, descriptor: int) -> None:
+        # Should this fail, the file's mode still says that it is not whole.
+        with suppress(OSError, NoSuchDistrict), writers_turn(self._place):
+            leave(descriptor, is_clean=False)
 
     def _release(self, descriptor: int) -> None:
         self._descriptor = None
-        os.close(descriptor)
-        self._lock.release()
+        try:
+            os.close(descriptor)
+        finally:
+            self._lock.release()
 
     def _close_cleanly(self, descriptor: int) -> Closed:
-        is_complete = self._leave(descriptor, is_clean=True)
         epoch = epoch_of(self._path)
-        if epoch is None or not is_complete:
-            return Closed(marker=None, is_whole=is_complete)
-        try:
-            return self._settle(descriptor, epoch)
-        except OSError:
-            with writers_turn(self._place):
-                mark_torn(descriptor)
-            raise
-
-    def _settle(self, descriptor: int, epoch: str) -> Closed:
-        markers = read_markers(self._place, epoch)
-        own = os.fstat(descriptor)
+        with writers_turn(self._place):
+            markers = {} if epoch is None else read_markers(self._place, epoch)
+            if epoch is None or not markers:
+                return Closed(marker=None, is_whole=leave(descriptor, is_clean=True))
         # By identity, for the file may have got another name since it was opened.
-        if any(os.path.samestat(own, seen) for seen in markers.values()):
-            settle_epoch(self._place, epoch)
-            return Closed(marker=epoch, is_whole=True)
-        if markers:
-            if has_whole(markers):
-                with writers_turn(self._place):
-                    mark_late(descriptor)
+        own = os.fstat(descriptor)
+        is_marker = any(os.path.samestat(own, seen) for seen in markers.values())
+        if is_marker:
+            mark_all_on_time(self._place, epoch)
+            sync_epoch(self._place, epoch)
+        else:
             os.fsync(descriptor)
             self._sync_name(epoch)
-        return Closed(marker=None, is_whole=True)
+        is_late = not is_marker and has_whole(markers)
+        is_whole = self._become_whole(descriptor, is_late=is_late)
+        return Closed(marker=epoch if is_marker and is_whole else None, is_whole=is_whole)
+
+    def _become_whole(self, descriptor: int, *, is_late: bool) -> bool:
+        """Leave a file whose content is on the disk, and bring there that it is whole."""
+        with writers_turn(self._place):
+            is_whole = leave(descriptor, is_clean=True)
+            if is_late:
+                mark_late(descriptor)
+        os.fsync(descriptor)
+        return is_whole
 
     def _sync_name(self, epoch: str) -> None:
         try:
@@ -229,14 +239,17 @@ def open_write(place: Place, path: ServedPath, options: WriteOptions) -> WriteHa
     try:
         with translating(path):
             descriptor = _open_joined(place, path, options)
-            if options.truncate:
-                os.ftruncate(descriptor, 0)
     except BaseException:
         lock.release()
         raise
-    return WriteHandle(
-        place, path, descriptor=descriptor, lock=lock, readable=options.readable
-    )
+    handle = WriteHandle(place, path, descriptor=descriptor, lock=lock, readable=options.readable)
+    if options.truncate:
+        try:
+            handle.truncate(0)
+        except BaseException:
+            handle.abandon()
+            raise
+    return handle
 
 
 def _open_joined(place: Place, path: ServedPath, options: WriteOptions) -> int:

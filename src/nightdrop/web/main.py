@@ -7,6 +7,7 @@ up, and `run_web` and its forked workers need nothing from that directory any mo
 test listens to every file that they open.
 """
 
+import codecs
 import os
 import sys
 from collections.abc import Callable
@@ -19,10 +20,12 @@ from django.contrib.auth import get_backends
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import get_default_password_validators
 from django.core.cache import caches
+from django.core.wsgi import get_wsgi_application
 from django.db import connections
 from django.template import engines
 from django.template.backends.django import DjangoTemplates
 from django.urls import get_resolver
+from django.utils.formats import get_format
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext
 
@@ -33,11 +36,17 @@ from nightdrop.web.static_files import publish_static_files, read_static_files
 #: Threads of one worker; a pool of settings.DATABASES has a connection for each.
 THREADS: Final = 4
 #: What is imported no earlier than at its first use, and would then be out of reach.
+_LATE_MODULES: Final = (
+    "granian._loops",
+    "granian._signals",
+    "multiprocessing.popen_fork",
+)
 _LATE_IMPORTS: Final = (
     "django.contrib.sessions.backends.db.SessionStore",
     "django.contrib.messages.storage.fallback.FallbackStorage",
     "qrcode.image.svg.SvgPathImage",
     "psycopg_pool.ConnectionPool",
+    "nightdrop.web.forms.InvitedSignupForm",
 )
 
 
@@ -45,21 +54,34 @@ def preload_web() -> None:
     """Load code, templates, texts, static files and lists; idempotent, opens no connection."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nightdrop.site.settings")
     django.setup()
-    for name in _LATE_IMPORTS:
+    for module in _LATE_MODULES:
+        import_module(module)
+    named_in_settings = (
+        settings.SESSION_SERIALIZER,
+        settings.STORAGES["staticfiles"]["BACKEND"],
+        *settings.MIDDLEWARE,
+    )
+    for name in (*_LATE_IMPORTS, *named_in_settings):
         import_string(name)
     for alias in settings.DATABASES:
         connections[alias].settings_dict.copy()
     for alias in settings.CACHES:
         caches[alias].key_prefix.strip()
-    get_resolver().reverse_dict.keys()
+    resolver = get_resolver()
+    resolver.reverse_dict.keys()
+    for status in (400, 403, 404, 500):
+        resolver.resolve_error_handler(status)
     get_backends()
     get_default_password_validators()
     make_password("loads Argon2")
     gettext("loads the texts")
-    "loads.the.codec".encode("idna")
+    get_format("SHORT_DATE_FORMAT")
+    for codec in ("idna", "unicode_escape"):
+        codecs.lookup(codec)
     for backend in engines.all():
         assert isinstance(backend, DjangoTemplates)  # noqa: S101 - see settings.TEMPLATES
         backend.engine.template_loaders.copy()
+        len(backend.engine.template_context_processors)
     read_static_files()
 
 
@@ -74,19 +96,16 @@ def run_web(config: Config, *, announce: Callable[[str, int], None]) -> int:
     except OSError as error:
         sys.stderr.write(
             f"nightdrop: web cannot listen on {config.bind}, port {config.web_port}:"
-            f" {error.strerror}; set {variable_name('web_port')} to another\n"
+            f" {os.strerror(error.errno or 0)}; set {variable_name('web_port')} to another\n"
         )
         return 1
     with listener:
         preload_web()
         publish_static_files()
-        # After the files are in place, for WhiteNoise lists them; before the fork.
-        import_module(_APPLICATION.partition(":")[0])
+        # After the files are in place, for WhiteNoise lists them when it is made.
+        application = get_wsgi_application()
         announce("web", listener.getsockname()[1])
         server = ConsoleServer(
-            _APPLICATION, listener=listener, workers=config.web_workers, threads=THREADS
+            application, listener=listener, workers=config.web_workers, threads=THREADS
         )
         return server.run()
-
-
-_APPLICATION: Final = "nightdrop.site.wsgi:application"

@@ -16,7 +16,6 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from ipaddress import ip_address
 from typing import Final
 
@@ -24,6 +23,8 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.net import SocketHolder  # type: ignore[attr-defined] # not in its __all__
 from granian.server.mp import MPServer
+
+Application = Callable[..., object]
 
 _BACKLOG: Final = 1024
 _PR_SET_PDEATHSIG: Final = 1
@@ -42,12 +43,14 @@ def open_listener(address: str, port: int) -> socket.socket:
 class ConsoleServer(MPServer):
     """A master process that keeps `workers` forked processes serving."""
 
-    def __init__(self, target: str, *, listener: socket.socket, workers: int, threads: int) -> None:
+    def __init__(
+        self, application: Application, *, listener: socket.socket, workers: int, threads: int
+    ) -> None:
         # Workers must be forks: they serve with the code that this process has loaded.
         multiprocessing.set_start_method("fork", force=True)
         address, port, *_ = listener.getsockname()
         super().__init__(
-            target,
+            "nightdrop",  # a name for its log; the application is handed over in `run`
             address=address,
             port=port,
             interface=Interfaces.WSGI,
@@ -67,6 +70,7 @@ class ConsoleServer(MPServer):
                 "loggers": {"_granian": {"propagate": True}},
             },
         )
+        self._application = application
         self._listener = listener
 
     def _init_shared_socket(self) -> None:
@@ -80,18 +84,17 @@ class ConsoleServer(MPServer):
     def run(self) -> int:
         """Serve until a signal comes. Returns an exit status."""
         try:
-            self.serve(target_loader=partial(_load_in_worker, os.getpid()), wrap_loader=True)
+            loader = partial(_begin_worker, self._application, master=os.getpid())
+            self.serve(target_loader=loader, wrap_loader=False)
         except SystemExit as end:
             return int(end.code or 0)
         return 0
 
 
-def _load_in_worker(master: int, target: str) -> Callable[..., object]:
+def _begin_worker(application: Application, *, master: int) -> Application:
     """Return the application, in a worker that will not outlive its master."""
     if sys.platform == "linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != master:
         raise SystemExit(1)
-    module, _, name = target.partition(":")
-    application: Callable[..., object] = getattr(import_module(module), name)
     return application

@@ -155,7 +155,7 @@ def _causes(groups: Sequence[GroupJson]) -> Iterator[str]:
         key=lambda group: (files.index(group["file"]), order.index((group["file"], group["code"]))),
     )
     for file, of_file in groupby(ordered, key=lambda group: group["file"]):
-        yield shown(file, limit=None)
+        yield shown(file, limit=None) or "The delivery as a whole"
         for _, of_code in groupby(of_file, key=lambda group: group["code"]):
             alike = list(of_code)
             for group in alike:
@@ -175,7 +175,9 @@ def _where(group: GroupJson) -> str:
     """Name the lines, unless it is the heading row, and quote a few cells."""
     said = []
     lines = group["first_lines"]
-    if lines not in ([], [1]):
+    if len(lines) > group["count"]:
+        said.append(f"First on line {lines[0]:,}.")
+    elif lines not in ([], [1]):
         listed = ", ".join(f"{line:,}" for line in lines)
         more = group["count"] - len(lines)
         said.append(

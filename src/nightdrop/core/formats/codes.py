@@ -29,7 +29,8 @@ class Code:
     fact ``value`` quotes what is meant and differs from row to row: the cell, the key of
     the record, or the line when no cell can be told; reports show it as an example.
     `hint` says what to do. `example` shows the fault, and `source` names the rule that
-    is broken.
+    is broken. A code with `is_once` is found once per file and column, however many rows
+    show it.
     """
 
     slug: str
@@ -40,3 +41,4 @@ class Code:
     example: str
     source: str
     facts: tuple[str, ...] = ()
+    is_once: bool = False

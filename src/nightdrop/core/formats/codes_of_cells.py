@@ -16,6 +16,7 @@ CODES_OF_CELLS = (
         hint="Nothing has to be done.",
         example="1001, Rivera ,Ana",
         source=_RULES,
+        is_once=True,
     ),
     Code(
         slug="empty-required",

@@ -127,6 +127,17 @@ CODES_OF_FILES = (
         facts=("seems",),
     ),
     Code(
+        slug="cut-off",
+        severity=Severity.BLOCKING,
+        title="The file breaks off",
+        sentence="The file ends in the middle of a row: it did not arrive whole, or the export "
+        "was interrupted.",
+        hint="Send all files again. If it happens again, look for a full disk where the export "
+        "writes.",
+        example="1001,Rivera as the last line, without a line end, under eight headings",
+        source=_RULES,
+    ),
+    Code(
         slug="unreadable-encoding",
         severity=Severity.BLOCKING,
         title="Unknown character encoding",

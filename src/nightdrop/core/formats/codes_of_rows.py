@@ -175,6 +175,7 @@ CODES_OF_ROWS = (
         hint="Nothing has to be done.",
         example="an empty line at the end",
         source=_CSV,
+        is_once=True,
     ),
     Code(
         slug="duplicate-rows",

@@ -8,7 +8,6 @@ each cause, the count and the first lines, so that a column that is missing from
 thousand rows is one thing to read.
 """
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
@@ -55,8 +54,7 @@ EXAMPLES = 3
 #: One place in a hundred is kept for blocking findings, which often come last.
 _KEPT_FOR_BLOCKING = 100
 
-#: Categories of characters that a reader cannot see, or that would steer a terminal.
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_NO_FACTS: Mapping[str, str] = MappingProxyType({})
 #: Facts that quote the file.
 _QUOTED = frozenset({"value", "found"})
 
@@ -65,10 +63,10 @@ _QUOTED = frozenset({"value", "found"})
 class Finding:
     """One fault or remark.
 
-    `file` is the file's name as it was sent; for a finding about the delivery itself, its
-    marker or its epoch. `line` is the physical line as an editor shows it, where line 1
-    is the heading row. `column` is the format's heading; for ``unknown-column`` the
-    file's own. `facts` are those that the code declares, already fit to be shown.
+    `file` is the file's name as it was sent, empty for the delivery itself. `line` is the
+    physical line as an editor shows it, where line 1 is the first. `column` is the
+    format's heading; for ``unknown-column`` it is the file's own. `facts` are those that
+    the code declares, already fit to be shown.
     """
 
     code: str
@@ -83,10 +81,10 @@ class Finding:
         cls,
         code: str,
         *,
-        file: str,
+        file: str = "",
         line: int | None = None,
         column: str | None = None,
-        **facts: str,
+        facts: Mapping[str, str] = _NO_FACTS,
     ) -> Self:
         """Make a finding of a code of the catalogue.
 
@@ -98,7 +96,7 @@ class Finding:
             raise ValueError(f"{code} has the facts {known.facts}, not {sorted(facts)}")
         shown_facts = {name: shown(text, limit=_limit_of(name)) for name, text in facts.items()}
         heading = None if column is None else shown(column)
-        return cls(code, known.severity, file, line, heading, shown_facts)
+        return cls(known.slug, known.severity, file, line, heading, shown_facts)
 
     @property
     def message(self) -> str:
@@ -195,15 +193,23 @@ class FindingLog:
         self._findings: list[Finding] = []
         self._tallies: dict[tuple[str, str, str | None], _Tally] = {}
 
-    def add(self, finding: Finding) -> None:
-        """Add one finding."""
-        lines = () if finding.line is None else (finding.line,)
-        self._take([finding], lines=lines, count=1)
+    def add(
+        self,
+        code: str,
+        *,
+        file: str = "",
+        line: int | None = None,
+        column: str | None = None,
+        facts: Mapping[str, str] = _NO_FACTS,
+    ) -> None:
+        """Add one finding. Raises what `Finding.of` raises."""
+        self.extend([Finding.of(code, file=file, line=line, column=column, facts=facts)])
 
     def extend(self, findings: Iterable[Finding]) -> None:
-        """Add several findings."""
+        """Add findings that were made elsewhere, such as those of a heading row."""
         for finding in findings:
-            self.add(finding)
+            lines = () if finding.line is None else (finding.line,)
+            self._take([finding], lines=lines, count=1)
 
     def add_many(
         self,
@@ -212,9 +218,9 @@ class FindingLog:
         file: str,
         lines: Sequence[int],
         column: str | None = None,
+        facts: Mapping[str, str] = _NO_FACTS,
         values: Sequence[str] | None = None,
         count: int | None = None,
-        **facts: str,
     ) -> None:
         """Add one finding per line, all of one cause.
 
@@ -232,7 +238,7 @@ class FindingLog:
         made = []
         for index in range(min(len(lines), max(self.room, FIRST_LINES))):
             own = facts if values is None else {**facts, "value": values[index]}
-            made.append(Finding.of(code, file=file, line=lines[index], column=column, **own))
+            made.append(Finding.of(code, file=file, line=lines[index], column=column, facts=own))
         if made:
             self._take(made, lines=lines, count=len(lines) if count is None else count)
 
@@ -274,6 +280,9 @@ class FindingLog:
         first = findings[0]
         cause = (first.code, first.file, first.column)
         tally = self._tallies.setdefault(cause, _Tally(first))
+        if CATALOGUE[first.code].is_once:
+            count = 0 if tally.count else 1
+            findings = findings[:count]
         tally.take(findings, lines=lines, count=count)
         self._findings += findings[: self._room_for(first.severity)]
 
@@ -289,7 +298,7 @@ def shown(text: str, *, limit: int | None = VALUE_LIMIT) -> str:
     for character in text:
         if limit is not None and length >= limit:
             return "".join([*pieces, "..."])
-        piece = f"<U+{ord(character):04X}>" if _is_invisible(character) else character
+        piece = character if character.isprintable() else f"<U+{ord(character):04X}>"
         pieces.append(piece)
         length += len(piece)
     return "".join(pieces)
@@ -298,7 +307,3 @@ def shown(text: str, *, limit: int | None = VALUE_LIMIT) -> str:
 def _limit_of(fact: str) -> int | None:
     """Texts from the file are cut; what Nightdrop says about it is not."""
     return VALUE_LIMIT if fact in _QUOTED else None
-
-
-def _is_invisible(character: str) -> bool:
-    return character == "\u00a0" or unicodedata.category(character) in _INVISIBLE

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nightdrop.core.formats.findings import Finding, Severity
+from nightdrop.core.formats.findings import Finding
 from nightdrop.core.formats.spec import Column, Format, Table
 
 #: A name, perhaps with a number in brackets, and a dot: ``STUDENTS.``, ``[1]Students.``.
@@ -21,7 +21,8 @@ _IGNORED = re.compile(r"[\s_]+")
 
 _INVISIBLE = "invisible-character-in-heading"
 
-#: `looks_like` wants this share of a file's headings to be known.
+#: `looks_like` wants so many headings, and this share of a file's, to be known.
+_KNOWN_FEWEST = 3
 _KNOWN_SHARE = 0.5
 
 
@@ -34,16 +35,6 @@ class HeadingMatch:
 
     columns: tuple[Column | None, ...]
     findings: tuple[Finding, ...]
-
-    @property
-    def is_blocking(self) -> bool:
-        """True when the rows below cannot be read as this table."""
-        return any(finding.severity is Severity.BLOCKING for finding in self.findings)
-
-    @property
-    def supplied(self) -> tuple[str, ...]:
-        """The names of the columns that the file has, in the file's order."""
-        return tuple(column.name for column in self.columns if column is not None)
 
 
 def match_headings(table: Table, cells: Sequence[str], *, file: str, line: int = 1) -> HeadingMatch:
@@ -78,7 +69,7 @@ def looks_like(cells: Sequence[str], *, formats: Iterable[Format]) -> Table | No
     """Say which table's headings these are, for a file whose name says nothing.
 
     Returns: the table with the most matching headings, of those whose key columns are
-             all there and that know at least half of the headings; else None.
+             all there and that know at least three and half of the headings; else None.
     """
     best: Table | None = None
     most = 0
@@ -89,7 +80,8 @@ def looks_like(cells: Sequence[str], *, formats: Iterable[Format]) -> Table | No
             for cell in cells
             if (column := known.get(_folded(_visible(cell)))) is not None
         }
-        is_likely = names.issuperset(table.key) and len(names) >= _KNOWN_SHARE * len(cells)
+        enough = max(_KNOWN_FEWEST, _KNOWN_SHARE * len(cells))
+        is_likely = names.issuperset(table.key) and len(names) >= enough
         if is_likely and len(names) > most:
             best, most = table, len(names)
     return best
@@ -110,16 +102,24 @@ def _match_cell(
     column = known.get(_folded(visible)) or known.get(_folded(_PREFIX.sub("", visible)))
     if column is None:
         return None, Finding.of(
-            "unknown-column", file=file, line=line, column=cell or "(empty)", position=str(position)
+            "unknown-column",
+            file=file,
+            line=line,
+            column=cell or "(empty)",
+            facts={"position": str(position)},
         )
     if visible != cell:
         return None, Finding.of(
-            _INVISIBLE, file=file, line=line, column=column.heading, characters=_code_points(cell)
+            _INVISIBLE,
+            file=file,
+            line=line,
+            column=column.heading,
+            facts={"characters": _code_points(cell)},
         )
     if cell in (column.heading, *column.aliases):
         return column, None
     return column, Finding.of(
-        "heading-repaired", file=file, line=line, column=column.heading, found=cell
+        "heading-repaired", file=file, line=line, column=column.heading, facts={"found": cell}
     )
 
 
@@ -134,7 +134,7 @@ def _repeated(found: Sequence[Column | None], file: str, line: int) -> list[Find
             file=file,
             line=line,
             column=heading,
-            positions=" and ".join(places),
+            facts={"positions": " and ".join(places)},
         )
         for heading, places in positions.items()
         if len(places) > 1

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""The exact rules for one cell: what is accepted, and its canonical form.
 
-`canonical` decides. The vectorised checks in `intake` apply the same rules to whole
-columns, with the very patterns and tables declared here, and a property test holds
-the two together. So that both can use one text, every pattern is anchored, has no
-look-around and no ``\d``, and means the same to Python's `re` and to Rust's `regex`.
+`canonical` decides, and nothing else does. `intake` looks for cells that are surely their
+own canonical form, a whole column at a time and with the patterns declared here, and
+asks about the others. So that both can use one text, every pattern of a whole cell is
+anchored, has no look-around and no ``\d``, and means the same to Python's `re` and to
+Rust's `regex`.
 
 Steps, in this order; the first fault is the cell's only fault:
 
@@ -54,13 +55,13 @@ EMAIL_PATTERN = rf"^{_ADDRESS_PART}{{1,64}}@(?:{_ADDRESS_LABEL}\.)+{_ADDRESS_LAB
 #: Four digits that are not 0000, a year that neither Python nor a calendar has.
 _YEAR = r"(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
 _TWO = r"[0-9]{2}"
-#: Pattern and strptime format. The pattern comes first, because every parser of dates
-#: is laxer than the rule: ``1/2/2010`` is no date here.
-DATE_PATTERNS: tuple[tuple[str, str], ...] = (
-    (rf"^{_TWO}/{_TWO}/{_YEAR}$", "%m/%d/%Y"),
-    (rf"^{_TWO}-{_TWO}-{_YEAR}$", "%m-%d-%Y"),
-    (rf"^{_YEAR}/{_TWO}/{_TWO}$", "%Y/%m/%d"),
-    (rf"^{_YEAR}-{_TWO}-{_TWO}$", "%Y-%m-%d"),
+#: The pattern comes before any parsing, because every parser of dates is laxer than the
+#: rule: ``1/2/2010`` is no date here. Month first where the year is last.
+DATE_PATTERNS = (
+    rf"^{_TWO}/{_TWO}/{_YEAR}$",
+    rf"^{_TWO}-{_TWO}-{_YEAR}$",
+    rf"^{_YEAR}/{_TWO}/{_TWO}$",
+    rf"^{_YEAR}-{_TWO}-{_TWO}$",
 )
 #: In years; nobody on a roster is as old as this.
 AGE_LIMIT = 120
@@ -173,7 +174,7 @@ _IDENTIFIER = re.compile(IDENTIFIER_PATTERN)
 _PHONE = re.compile(PHONE_PATTERN)
 _EMAIL = re.compile(EMAIL_PATTERN)
 _LANGUAGE = re.compile(LANGUAGE_PATTERN)
-_DATES = tuple(re.compile(pattern) for pattern, _ in DATE_PATTERNS)
+_DATES = tuple(re.compile(pattern) for pattern in DATE_PATTERNS)
 
 _READERS: Mapping[Rule, Callable[[Column, str, date], str | Fault]] = {
     Rule.TEXT: _read_text,

@@ -73,7 +73,7 @@ def _find_header(paste: Paste) -> Leak | None:
     squeezed = "".join(paste.text[index] for index in places).upper()
     for match in _HEADER.finditer(squeezed):
         start, last = places[match.start()], places[match.end() - 1]
-        if True:
+        if _has_dash_beside(paste.text, start=start, end=last + 1):
             return Leak(format=_format_in_header(match), offset=paste.offset(start))
     for pattern, private_format in (
         (_PPK, PrivateFormat.PPK),

@@ -23,7 +23,7 @@ def refused(request: HttpRequest, refusal: Refusal) -> HttpResponse:
     return render(request, "web/failure.html", facts, status=answer.status)
 
 
-def bad_request(request: HttpRequest, _exception: Exception | None = None) -> HttpResponse:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django's
     """Answer what cannot be understood, such as a host name that is not ours."""
     return render(request, "400.html", status=HTTPStatus.BAD_REQUEST)
 
