@@ -266,9 +266,12 @@ def make_files(directory: Path, *, students: int) -> Path:
         }
         for variant, frame in variants.items():
             (directory / variant).mkdir(exist_ok=True)
-            # Every cell in quotes: the same values in other bytes.
-            quotes = "always" if variant == "respelt" else "necessary"
-            frame.write_csv(directory / variant / name, line_terminator="\r\n", quote_style=quotes)
+            frame.write_csv(
+                directory / variant / name,
+                line_terminator="\r\n",
+                # Every cell in quotes: the same values in other bytes.
+                quote_style="always" if variant == "respelt" else "necessary",
+            )
     return directory
 
 

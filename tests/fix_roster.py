@@ -74,13 +74,9 @@ class Roster:
             self._make_delivery(delivery)
             comparisons, counts = {}, {}
             for checked in load_order(bundle):
-                compared = compare(
-                    roster_connection(), checked, students=bundle.tables["students"]
-                )
+                compared = compare(roster_connection(), checked, students=bundle.tables["students"])
                 comparisons[checked.table.name] = compared
-                counts[checked.table.name] = apply(
-                    roster_connection(), compared, delivery=delivery
-                )
+                counts[checked.table.name] = apply(roster_connection(), compared, delivery=delivery)
         return Night(delivery, comparisons, counts)
 
     def checked(

@@ -125,9 +125,7 @@ def test_a_large_change_is_counted_row_by_row(roster: Roster) -> None:
     assert len(roster.rows("guardians")) == 4000
 
 
-def test_a_district_never_touches_another_ones_roster(
-    roster: Roster, birch: District
-) -> None:
+def test_a_district_never_touches_another_ones_roster(roster: Roster, birch: District) -> None:
     stranger = Roster(birch.id, roster.directory)
     rows = [student("1"), student("2")], [guardian("1", "Max"), guardian("2", "Max")]
     roster.load(*rows)
@@ -141,5 +139,5 @@ def test_a_district_never_touches_another_ones_roster(
 def test_order_of_rows_and_columns_means_nothing(roster: Roster) -> None:
     rows = [student(str(number), Grade="2") for number in range(50)]
     roster.load(rows)
-    turned = [dict(reversed(row.items())) for row in reversed(rows)]
+    turned = [dict(reversed([*row.items()])) for row in reversed(rows)]
     assert roster.load(as_csv(turned)).counts["students"] == counts(unchanged=50)

@@ -45,7 +45,10 @@ def test_guardians_of_a_student_with_a_faulty_guardian_row_stay(roster: Roster) 
     others = [student(str(number)) for number in range(3, 60)]
     night = roster.load(
         [*STUDENTS, *others],
-        [guardian("1", "Eve", Email="no address"), *(guardian(s["Student Id"], "Tom") for s in others)],
+        [
+            guardian("1", "Eve", Email="no address"),
+            *(guardian(s["Student Id"], "Tom") for s in others),
+        ],
     )
     assert night.counts["guardians"] == counts(added=57, faulty=1, deleted=1)
     assert names(roster)[:2] == [("1", "Eve"), ("1", "Max")]
@@ -55,9 +58,7 @@ def test_guardians_of_a_student_with_a_faulty_guardian_row_stay(roster: Roster) 
 def test_guardians_of_a_student_who_is_faulty_stay(roster: Roster) -> None:
     roster.load(STUDENTS, [guardian("1", "Eve"), guardian("2", "Max")])
     others = [student(str(number)) for number in range(3, 60)]
-    roster.load(
-        [student("1"), student("2", Gender="other"), *others], [guardian("1", "Eve")]
-    )
+    roster.load([student("1"), student("2", Gender="other"), *others], [guardian("1", "Eve")])
     assert names(roster) == [("1", "Eve"), ("2", "Max")]
 
 
@@ -143,9 +144,7 @@ def test_every_guardian_gets_an_id_in_one_night(roster: Roster) -> None:
     many = [student(str(number)) for number in range(1500)]
     rows = [guardian(row["Student Id"], "Max") for row in many]
     roster.load(many, rows)
-    night = roster.load(
-        many, [{**row, "Guardian Id": f"G{row['Student Id']}"} for row in rows]
-    )
+    night = roster.load(many, [{**row, "Guardian Id": f"G{row['Student Id']}"} for row in rows])
     assert night.counts["guardians"] == counts(updated=1500)
 
 

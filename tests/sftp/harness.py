@@ -93,6 +93,10 @@ class Nightdrop:
         first, *rest = self.accounts[username].keys
         self.change(username, keys=(replace(first, **changes), *rest))  # type: ignore[arg-type]
 
+    def host_keys(self) -> tuple[asyncssh.SSHKey, ...]:
+        """Return the server's host keys."""
+        return load_host_keys(self.config.hostkeys_dir).keys
+
     def upload(self, username: str, *parts: str) -> Path:
         """Return where a path below /upload of an account is on disk."""
         district = self.accounts[username].district
@@ -199,11 +203,6 @@ class OpenSsh:
         )  # fmt: skip
         assert not check or done.returncode == 0, done.stderr
         return done
-
-    def host_key_fingerprints(self) -> list[str]:
-        """Return the fingerprints of the server's host keys."""
-        keys = load_host_keys(self.server.config.hostkeys_dir)
-        return [key.get_fingerprint() for key in keys.keys]
 
     def ssh(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run `ssh`, whose options may come first among the arguments."""

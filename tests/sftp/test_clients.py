@@ -201,7 +201,7 @@ def test_psftp_puts_gets_and_lists(
         ["puttygen", str(apple_key.path), "-o", str(ppk), "-O", "private"],
         check=True, capture_output=True,
     )  # fmt: skip
-    lines = OpenSsh(server, apple_key).host_key_fingerprints()
+    lines = [key.get_fingerprint() for key in server.host_keys()]
     commands = tmp_path / "commands"
     commands.write_text(
         f"mkdir /upload/{EPOCH}\nput {local}/students.csv /upload/{EPOCH}/students.csv\n"

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from nightdrop.sftp.algorithms import choose_key_exchanges
-from nightdrop.sftp.hostkeys import load_host_keys
 from sftp.harness import Nightdrop, OpenSsh
 
 
@@ -57,7 +56,7 @@ def test_nothing_older_is_negotiated(openssh: OpenSsh, option: str) -> None:
 
 
 def test_clients_learn_both_host_keys(server: Nightdrop, openssh: OpenSsh, tmp_path: Path) -> None:
-    first = load_host_keys(server.config.hostkeys_dir).keys[0].export_public_key("openssh")
+    first = server.host_keys()[0].export_public_key("openssh")
     known = tmp_path / "known_hosts"
     known.write_text(f"[127.0.0.1]:{server.port} {first.decode()}")
     with subprocess.Popen(

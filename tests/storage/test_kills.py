@@ -27,6 +27,7 @@ from storage.cast import (
 from storage.killing import every_kill
 
 from nightdrop.core.errors import Refusal
+from nightdrop.storage.confine import Confinement, detect_confinement
 from nightdrop.storage.district import DistrictTree
 from nightdrop.storage.errors import EpochSealed
 from nightdrop.storage.processed import move_to_processed
@@ -43,6 +44,12 @@ from nightdrop.storage.tree import Tree
 E = f"/upload/{EPOCH}"
 P = f"/upload-processed/{EPOCH}"
 REPORTS = {"REPORT.txt": b"all is well", "findings.csv": b"1,2\r\n"}
+
+
+@pytest.fixture
+def confinement() -> Confinement:
+    """One way of confining will do: a kill does not care."""
+    return detect_confinement()
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import errno
 import os
 import time
 from datetime import UTC, datetime, timedelta
@@ -343,19 +344,17 @@ def test_a_sealed_epoch_is_found(apple: DistrictTree) -> None:
 def test_a_full_disk_seals_nothing(apple: DistrictTree, monkeypatch: pytest.MonkeyPatch) -> None:
     make_epoch(apple)
 
-    def fail_after_a_part(descriptor: int, data: bytes, offset: int) -> int:
-        monkeypatch.setattr(os, "pwrite", fill_rest)
+    original = os.pwrite
+
+    def write_a_part(descriptor: int, data: bytes, offset: int) -> int:
+        if offset:
+            raise OSError(errno.ENOSPC, "No space left on device")
         return original(descriptor, data[:10], offset)
 
-    def fill_rest(_descriptor: int, _data: bytes, _offset: int) -> int:
-        raise OSError(28, "No space left on device")
-
-    original = os.pwrite
-    with monkeypatch.context():
-        monkeypatch.setattr(os, "pwrite", fail_after_a_part)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", write_a_part)
         with pytest.raises(DiskFull):
             attempt_seal(apple)
-    monkeypatch.setattr(os, "pwrite", original)
     assert (apple.place.path / "locks" / EPOCH).stat().st_size == 0
     send(apple, f"{E}/more.csv")
     seal(apple)

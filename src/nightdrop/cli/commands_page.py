@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/cli.md, from the commands themselves."""
 
-import click
-from typer.main import get_command
+from typing import Any
 
-from nightdrop.cli.main import COMMANDS, app
+from nightdrop.cli.main import COMMANDS, load_command
 
 HEAD = """\
 # The command line
@@ -18,42 +17,40 @@ with 1 when something was refused or failed, with 2 when it was called wrongly.
 
 def write_commands_page() -> str:
     """Return the page: every command with its arguments, options and example."""
-    root = get_command(app)
-    if not isinstance(root, click.Group):
-        raise TypeError("the command line is a group of commands")
-    context = click.Context(root, info_name="nightdrop")
-    context.args = ["page"]
     lines = [HEAD]
     for name in COMMANDS:
-        command = root.get_command(context, name)
-        if command is not None:
-            lines += _describe(command, f"nightdrop {name}")
+        lines += _describe(load_command(name), f"nightdrop {name}")
     return "\n".join(lines)
 
 
-def _describe(command: click.Command, path: str) -> list[str]:
-    if isinstance(command, click.Group):
-        lines = [f"## {path}", "", _first_paragraph(command), ""]
-        for name, inner in command.commands.items():
+def _describe(command: Any, path: str) -> list[str]:  # noqa: ANN401 - Typer names no type
+    inner_commands = getattr(command, "commands", None)
+    if inner_commands:
+        lines = [f"## {path}", "", _text(command), ""]
+        for name, inner in inner_commands.items():
             lines += _describe(inner, f"{path} {name}")
         return lines
-    context = click.Context(command, info_name=path)
-    usage = " ".join(piece for piece in command.collect_usage_pieces(context) if piece != "[OPTIONS]")
+    arguments = [_usage(found) for found in command.params if _is_argument(found)]
     level = "###" if path.count(" ") > 1 else "##"
-    lines = [f"{level} {path} {usage}".rstrip(), "", _text(command), ""]
+    lines = [f"{level} {' '.join([path, *arguments])}", "", _text(command), ""]
     options = [
-        f"- `{', '.join(option.opts)}`: {option.help}"
-        for option in command.params
-        if isinstance(option, click.Option) and option.help and "--help" not in option.opts
+        f"- `{', '.join(found.opts)}`: {found.help}"
+        for found in command.params
+        if not _is_argument(found) and found.help
     ]
     return [*lines, *options, ""] if options else lines
 
 
-def _first_paragraph(command: click.Command) -> str:
-    return (command.help or "").split("\n\n")[0].strip()
+def _is_argument(parameter: Any) -> bool:  # noqa: ANN401
+    return str(parameter.param_type_name) == "argument"
 
 
-def _text(command: click.Command) -> str:
+def _usage(argument: Any) -> str:  # noqa: ANN401
+    name = argument.metavar or argument.name.upper()
+    return f"{name}..." if argument.nargs == -1 else str(name)
+
+
+def _text(command: Any) -> str:  # noqa: ANN401
     said, _, example = (command.help or "").partition("Example:")
     text = " ".join(said.split())
     return f"{text}\n\nExample: `{example.strip()}`" if example else text

@@ -87,6 +87,8 @@ def _ask_postgres(config: Config) -> str:
 
 
 def _ask_tree(config: Config) -> str:
+    if not config.tree.exists():
+        raise _Unwell(f"{config.tree} is not there", _START)
     account = server_account(config.home)
     with acting_as(account):
         try:

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from nightdrop.core.errors import Refusal
-from nightdrop.core.keys import KeyWarning
+from nightdrop.core.keys import KeyWarning, RsaIsShort
 
 #: Code of a refusal -> its sentence. A test holds that every refusal has one.
 SENTENCES: Mapping[str, str] = {
     # Settings and the start
     "bad-setting": "{name}={value} {why}; {mend}",
-    "port-taken": "port {port} of {address} is taken by another program, so {part} cannot listen;"
-    " stop that program or set {setting} to a free port",
+    "already-serving": "nightdrop serve runs already in {home}; stop that one first, or set"
+    " NIGHTDROP_HOME to another directory",
     "home-unusable": "{path} cannot be used by {user} ({why}); make it a directory that {user} may"
     " write, or set NIGHTDROP_HOME to another one",
     "directory-closed": "the user {user} may not pass through {directory} to {wanted}; open it with"
@@ -112,7 +112,7 @@ def explain(refusal: Refusal) -> str:
 
 def explain_key_warning(warning: KeyWarning) -> str:
     """Return what somebody should hear about a key that was installed all the same."""
-    if warning.code == "rsa-is-short":
+    if isinstance(warning, RsaIsShort):
         return (
             f"this RSA key has {warning.bits} bits; {warning.recommended_bits} or an ed25519 key"
             " would be better"

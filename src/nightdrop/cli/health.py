@@ -13,9 +13,9 @@ app = typer.Typer()
 def doctor(
     wait: float | None = typer.Option(None, help="Ask again for so many seconds."),
     as_json: bool = typer.Option(False, "--json", help="For scripts."),
-) -> int:
+) -> None:
     """Ask every part whether it answers. Ends with 0 when all do.
 
     Example: nightdrop doctor --wait 60
     """
-    return run_doctor(load_config(), wait_seconds=wait, as_json=as_json)
+    raise typer.Exit(run_doctor(load_config(), wait_seconds=wait, as_json=as_json))

@@ -10,15 +10,15 @@ import importlib
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-import click
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command as command_of
 
 from nightdrop import __version__
 from nightdrop.cli.errors import explain
+from nightdrop.cli.refusals import DatabaseAway
 from nightdrop.core.errors import Refusal
 
 
@@ -50,26 +50,37 @@ COMMANDS: dict[str, Entry] = {
 
 
 class LazyCommands(TyperGroup):
-    """A group whose commands are imported when they are run."""
+    """A group whose commands are imported when they are run.
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    Typer brings its own copy of Click and gives its types no public names.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - as the class says
         """Name every command, in the order in which a newcomer meets them."""
         del ctx
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load one command; only its summary when the list of all is asked for."""
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
-            return None
-        if ctx.resilient_parsing or _is_listing(ctx):
-            return click.Command(cmd_name, help=entry.help)
-        if entry.needs_django:
-            set_up_django()
-        loaded = command_of(importlib.import_module(entry.module).app)
-        if isinstance(loaded, click.Group) and cmd_name in loaded.commands:
-            return loaded.commands[cmd_name]
-        return loaded
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
+        """List the commands without loading any."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
+        """Load one command."""
+        del ctx
+        return load_command(cmd_name)
+
+
+def load_command(name: str) -> Any:  # noqa: ANN401 - as above
+    """Import the module of a command and return the command; None when there is none."""
+    entry = COMMANDS.get(name)
+    if entry is None:
+        return None
+    if entry.needs_django:
+        set_up_django()
+    loaded = command_of(importlib.import_module(entry.module).app)
+    return getattr(loaded, "commands", {}).get(name, loaded)
 
 
 app = typer.Typer(
@@ -77,6 +88,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -103,18 +115,19 @@ def set_up_django() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and end the process: 0, 1 refused or failed, 2 wrong usage."""
     try:
-        code: Any = app(args=arguments, standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        app(args=arguments)
     except Refusal as refusal:
-        typer.echo(f"nightdrop: {explain(refusal)}", err=True)
+        _end(explain(refusal))
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    sys.exit(code if isinstance(code, int) else 0)
+    except Exception as error:  # noqa: BLE001 - a traceback helps no reader of a command
+        if type(error).__name__ in {"OperationalError", "PoolTimeout"}:
+            _end(explain(DatabaseAway(str(error).strip().partition("\n")[0])))
+        _end(f"a fault of ours ({type(error).__name__}: {error}); please report it")
 
 
-def _is_listing(ctx: click.Context) -> bool:
-    """Tell whether only the summaries are wanted, as by `nightdrop --help`."""
-    return not ctx.protected_args and not ctx.args
+def _end(line: str) -> NoReturn:
+    typer.echo(f"nightdrop: {line}", err=True)
+    sys.exit(1)

@@ -15,14 +15,14 @@ app = typer.Typer()
 def check(
     paths: list[Path] = typer.Argument(help="A folder, a zip archive, or CSV files."),
     as_json: bool = typer.Option(False, "--json", help="For scripts."),
-) -> int:
+) -> None:
     """Check files as the server would, before they are sent.
 
     Ends with 0 when they would be loaded, 1 when something blocks that.
 
     Example: nightdrop check export/students.csv export/guardians.csv
     """
-    return run_check(paths, as_json=as_json)
+    raise typer.Exit(run_check(paths, as_json=as_json))
 
 
 @app.command()
@@ -30,9 +30,9 @@ def sample(
     directory: Path = typer.Argument(help="Where the files are written."),
     students: int = typer.Option(..., help="How many students."),
     seed: int = typer.Option(1, help="The same seed makes the same bytes."),
-) -> int:
+) -> None:
     """Write made-up but lifelike files.
 
     Example: nightdrop sample --students 500 night/
     """
-    return run_sample(directory, students=students, seed=seed)
+    raise typer.Exit(run_sample(directory, students=students, seed=seed))

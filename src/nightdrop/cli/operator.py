@@ -4,6 +4,7 @@
 import json
 import secrets
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from uuid import uuid4
 
 import typer
@@ -33,8 +34,15 @@ def add(context: typer.Context, email: str) -> None:
     path = invite_operator(
         email, invitation=uuid4(), token=secrets.token_urlsafe(32), now=datetime.now(UTC)
     )
-    typer.echo(f"http://{config.public_host}:{_web_port(config)}{path}")
+    typer.echo(f"{_address(config)}{path}")
     typer.echo("Open this link in a browser; it works once, for 90 days.", err=True)
+
+
+def _address(config: Config) -> str:
+    """Return where a browser finds the console: plain HTTP is served on loopback only."""
+    if ip_address(config.bind).is_loopback:
+        return f"http://localhost:{_web_port(config)}"
+    return f"https://{config.public_host}"
 
 
 def _web_port(config: Config) -> int:

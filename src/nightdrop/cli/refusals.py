@@ -17,14 +17,12 @@ class UnreadableFile(Refusal):
         self.why = why
 
 
-class PortTaken(Refusal):
-    """Another program listens where `part` should."""
+class DatabaseAway(Refusal):
+    """The database did not answer a command."""
 
-    code: ClassVar[str] = "port-taken"
+    code: ClassVar[str] = "database-away"
+    retry: ClassVar[bool] = True
 
-    def __init__(self, part: str, *, address: str, port: int, setting: str) -> None:
-        super().__init__(part, address, port, setting)
-        self.part = part
-        self.address = address
-        self.port = port
-        self.setting = setting
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why

@@ -7,6 +7,13 @@ over the service could put a link there and have root follow it. What root does 
 does with the user's effective ids.
 """
 
+# Codecs are modules that Python imports at first use. What is done with a user's rights
+# may be the first use, and the user may not be allowed to read Python's own directory.
+import encodings.ascii
+import encodings.idna
+import encodings.latin_1
+import encodings.utf_8_sig
+import encodings.utf_16  # noqa: F401
 import os
 import pwd
 import shutil

@@ -61,20 +61,21 @@ class ExactRows:
 def read_exact(data: bytes, *, width: int, first_line: int) -> ExactRows:
     """Read a block of lines of any kind."""
     lines = _split(data, first_line=first_line)
+    is_empty = pl.col("text").is_in(["", "\r"])
     is_sound = (
-        pl.col("text").str.contains(rf"\A{sound_line_pattern(width)}\z")
+        pl.col("text").str.contains(rf"\A{sound_line_pattern(width)}\r?\z")
         & ~pl.col("text").str.contains("\0", literal=True)
         & ~pl.col("text").str.contains(DAMAGE, literal=True)
-        & (pl.col("text") != "")
+        & ~is_empty
     )
     lines = lines.with_columns(is_sound=is_sound).with_columns(
         # No quote is open behind a sound line, so empty lines there are empty lines.
-        follows_sound=pl.when(pl.col("text") != "")
+        follows_sound=pl.when(~is_empty)
         .then("is_sound")
         .forward_fill()
         .fill_null(value=True)
     )
-    is_blank = (pl.col("text") == "") & pl.col("follows_sound")
+    is_blank = is_empty & pl.col("follows_sound")
     blank = lines.filter(is_blank)["line"]
     sound = lines.filter("is_sound")
     found = FaultyLines(count=len(blank), lines=blank.head(_KEPT).to_list())
@@ -85,8 +86,9 @@ def read_exact(data: bytes, *, width: int, first_line: int) -> ExactRows:
 
 
 def _split(data: bytes, *, first_line: int) -> pl.DataFrame:
-    text = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").decode().removesuffix("\n")
-    lines = pl.Series("text", [text]).str.split("\n").explode()
+    """Make a frame of the lines, without LF; the CR of a CRLF stays, Polars knows it."""
+    text = pl.Series("text", [data], dtype=pl.Binary).cast(pl.String)
+    lines = text.str.strip_suffix("\n").str.split("\n").explode()
     numbers = pl.int_range(first_line, first_line + len(lines), dtype=pl.UInt32, eager=True)
     return pl.DataFrame([numbers.alias("line"), lines])
 
@@ -99,7 +101,7 @@ def _runs(lines: pl.DataFrame) -> Iterator[list[tuple[int, str]]]:
             if run and (line != run[-1][0] + 1 or len(run) >= _RUN_LINES):
                 yield run
                 run = []
-            run.append((line, text))
+            run.append((line, text.removesuffix("\r")))
     if run:
         yield run
 
@@ -142,17 +144,17 @@ class _OddLines:
 def _joined(sound: pl.DataFrame, odd: _OddLines) -> ExactRows:
     """Put the sound lines and the records of the runs into the order of the file."""
     frame = parse(_as_bytes(sound["text"]), width=odd.width) if sound.height else None
-    others = pl.DataFrame(
-        odd.rows, schema={str(n): pl.String for n in range(odd.width)}, orient="row"
-    )
-    lines = pl.concat([sound["line"], pl.Series("line", odd.lines, dtype=pl.UInt32)])
-    frame = others if frame is None else pl.concat([frame, others])
-    if odd.rows:
+    lines = sound["line"]
+    if odd.rows or frame is None:
+        schema = {str(position): pl.String for position in range(odd.width)}
+        others = pl.DataFrame(odd.rows, schema=schema, orient="row")
+        lines = pl.concat([lines, pl.Series("line", odd.lines, dtype=pl.UInt32)])
         order = lines.arg_sort()
-        frame, lines = frame[order], lines[order]
+        frame = (others if frame is None else pl.concat([frame, others]))[order]
+        lines = lines[order]
     return ExactRows(frame=frame, lines=lines, faults=odd.faults, blank_lines=odd.blank)
 
 
 def _as_bytes(lines: pl.Series) -> bytes:
-    joined: str = lines.str.join("\n").item()
-    return joined.encode() + b"\n"
+    joined: bytes = lines.str.join("\n").cast(pl.Binary).item()
+    return joined + b"\n"

@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bringing rows of a checked file into a temporary table of the database."""
 
-from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
 from contextlib import closing
 from io import BytesIO
-from typing import TypeVar
 
 import polars as pl
 import psycopg
 from psycopg import sql
 
+from nightdrop.intake.ahead import one_ahead
 from nightdrop.intake.checked import CheckedFile
 from nightdrop.intake.roster_table import RosterTable
 
 Connection = psycopg.Connection[tuple[object, ...]]
 Cursor = psycopg.Cursor[tuple[object, ...]]
-
-_T = TypeVar("_T")
 
 #: Below this many rows the planner does as well with its guess.
 _ANALYZE_ROWS = 500
@@ -50,7 +47,7 @@ def blocks_of(checked: CheckedFile, wanted: pl.Series) -> Generator[memoryview]:
     Python's lock, and so does waiting for the database. Each block is sorted by the key,
     which costs a hundredth of what it saves in the index.
     """
-    return _one_ahead(_as_csv(frame) for frame in checked.frames(wanted))
+    return one_ahead(_as_csv(frame) for frame in checked.frames(wanted))
 
 
 def copy_integers(cursor: Cursor, copy_to: sql.Composable, values: pl.Series) -> None:
@@ -64,11 +61,3 @@ def _as_csv(frame: pl.DataFrame) -> memoryview:
     buffer = BytesIO()
     frame.write_csv(buffer, include_header=False)
     return buffer.getbuffer()
-
-
-def _one_ahead(items: Iterator[_T]) -> Generator[_T]:
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        following = reader.submit(next, items, None)
-        while (item := following.result()) is not None:
-            following = reader.submit(next, items, None)
-            yield item

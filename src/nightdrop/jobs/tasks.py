@@ -3,6 +3,7 @@
 
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import TypedDict
 from uuid import UUID
 
 import structlog
@@ -23,6 +24,11 @@ log = structlog.get_logger()
 RETRY = RetryStrategy(max_attempts=8, wait=1, exponential_wait=2)
 
 
+class _Ids(TypedDict):
+    district: UUID
+    delivery_id: UUID
+
+
 def clock() -> datetime:
     """Return the time now."""
     return datetime.now(UTC)
@@ -34,12 +40,12 @@ def check_delivery(*, district: str, delivery: str) -> None:
     """Check a delivery, and load it at once where it is its turn."""
     config = load_config()
     tree = Tree(config.tree)
-    names = {"district": UUID(district), "delivery_id": UUID(delivery)}
+    ids: _Ids = {"district": UUID(district), "delivery_id": UUID(delivery)}
     with ExitStack() as scratch:
-        bundle = checks.check_delivery(**names, tree=tree, clock=clock, scratch=scratch)
+        bundle = checks.check_delivery(**ids, tree=tree, clock=clock, scratch=scratch)
         log.info("checked", district=district, delivery=delivery, is_ready=bundle is not None)
         if bundle is not None:
-            loads.load_delivery(**names, tree=tree, clock=clock, bundle=bundle)
+            loads.load_delivery(**ids, tree=tree, clock=clock, bundle=bundle)
     loads.wake_next(UUID(district), clock=clock)
 
 
@@ -47,8 +53,8 @@ def check_delivery(*, district: str, delivery: str) -> None:
 @silent
 def load_delivery(*, district: str, delivery: str) -> None:
     """Load a delivery that its check did not load at once."""
-    names = {"district": UUID(district), "delivery_id": UUID(delivery)}
-    is_loaded = loads.load_delivery(**names, tree=Tree(load_config().tree), clock=clock)
+    ids: _Ids = {"district": UUID(district), "delivery_id": UUID(delivery)}
+    is_loaded = loads.load_delivery(**ids, tree=Tree(load_config().tree), clock=clock)
     log.info("load ended", district=district, delivery=delivery, is_loaded=is_loaded)
     loads.wake_next(UUID(district), clock=clock)
 

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ from django.db import connection
 from nightdrop.core.delivery.machine import Event, State
 from nightdrop.core.delivery.schedule import next_night
 from nightdrop.core.epochs import Marker, read_epoch_name
-from nightdrop.core.formats.findings import Finding, FindingLog
+from nightdrop.core.formats.findings import FindingLog
 from nightdrop.core.formats.generic import GENERIC
 from nightdrop.db.access import in_district
 from nightdrop.db.models import Delivery, District, StoredFinding
@@ -66,13 +67,14 @@ def read_delivery(delivery: Delivery, *, tree: Tree, now: datetime) -> CheckedBu
     with in_district(delivery.district_id):
         zone = ZoneInfo(District.objects.get(id=delivery.district_id).time_zone)
     district = delivery.district_id
-    return check_files(
+    bundle = check_files(
         [SourceFile(name=file["name"], path=place / file["name"]) for file in delivery.files],
         format=GENERIC,
         today=now.astimezone(zone).date(),
         roster=lambda ids: known_students(district, ids),
-        findings=_about_the_epoch(delivery),
     )
+    _report_epoch(delivery, bundle.findings)
+    return bundle
 
 
 def known_students(district: UUID, ids: Sequence[str]) -> set[str]:
@@ -97,22 +99,18 @@ def _take_step(district: UUID, delivery_id: UUID, *, clock: Clock) -> Delivery |
         return delivery if resumed else None
 
 
-def _about_the_epoch(delivery: Delivery) -> FindingLog:
-    """Collect what the epoch itself gives rise to, before any file is read."""
-    findings = FindingLog()
-    if not delivery.files:
-        findings.add(Finding.of("only-marker", file=delivery.marker))
+def _report_epoch(delivery: Delivery, findings: FindingLog) -> None:
+    """Add what the epoch itself gives rise to, beside its files."""
     for name in delivery.late_files:
-        findings.add(Finding.of("marker-not-last", file=name))
+        findings.add("marker-not-last", file=name)
     if read_epoch_name(delivery.epoch).at is None:
-        findings.add(Finding.of("epoch-name-no-time", file=delivery.epoch))
-    return findings
+        findings.add("epoch-name-no-time", file=delivery.epoch)
 
 
 def _decide(
     delivery: Delivery, bundle: CheckedBundle, *, now: datetime
-) -> tuple[Event, dict[str, object]]:
-    fields: dict[str, object] = {
+) -> tuple[Event, dict[str, Any]]:
+    fields: dict[str, Any] = {
         "format": GENERIC.name if bundle.tables else None,
         "files": [
             {

@@ -11,7 +11,7 @@ from nightdrop.core.delivery.report import (
     write_report_json,
     write_report_text,
 )
-from nightdrop.core.formats.findings import Finding
+from nightdrop.core.formats.findings import Finding, Severity
 from nightdrop.db.access import in_district
 from nightdrop.db.models import Delivery, StoredFinding
 from nightdrop.services.checks import Clock
@@ -67,7 +67,7 @@ def write_reports(delivery: Delivery, *, now: datetime) -> Mapping[str, bytes]:
         findings = [
             Finding(
                 code=row.code,
-                severity=row.severity,
+                severity=Severity(row.severity),
                 file=row.file,
                 line=row.line,
                 column=row.column,

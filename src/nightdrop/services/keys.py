@@ -11,6 +11,7 @@ from uuid import UUID
 
 import psycopg
 from django.db import DatabaseError, connection
+from psycopg.conninfo import make_conninfo
 
 from nightdrop.core.accounts import Account, AccountKey, Snapshot
 from nightdrop.core.errors import Refusal
@@ -168,7 +169,7 @@ def watch_snapshot(
 def _watch_connected(
     *, stop: threading.Event, reread_seconds: float, clock: Callable[[], datetime]
 ) -> Iterator[Snapshot]:
-    with psycopg.connect(**_own_connection(), autocommit=True) as listener:
+    with psycopg.connect(_own_connection(), autocommit=True) as listener:
         listener.execute(f"LISTEN {CHANNEL}")
         while not stop.is_set():
             yield read_snapshot(now=clock())
@@ -186,14 +187,11 @@ def _wait_for_change(
         listener.execute("SELECT 1")
 
 
-def _own_connection() -> dict[str, object]:
+def _own_connection() -> str:
     """Return the parameters of Django's connection, for one that no pool shares."""
     parameters = connection.get_connection_params()
-    return {
-        name: value
-        for name, value in parameters.items()
-        if name in {"host", "port", "user", "password", "dbname"}
-    }
+    named = ("host", "port", "user", "password", "dbname")
+    return make_conninfo(**{name: parameters[name] for name in named if name in parameters})
 
 
 def _canonical_network(text: str) -> str:

@@ -9,6 +9,8 @@ What is overridden, and why (asyncssh 2.24.1):
   each: paramiko does, and asyncssh would disconnect it at its second key.
 - `pause_writing`, `resume_writing`: asyncssh ignores them, so that a client which grants a
   large window and stops reading makes the server keep all that it asked for.
+- `_process_hostkeys_prove_...`: one packet could ask for hundreds of RSA signatures, which
+  would stop everybody for seconds; one proof of each key is all that a client needs.
 - `reload_config`: it would build all options anew for each user name; there are no
   configuration files here.
 """
@@ -27,6 +29,8 @@ from nightdrop.sftp.algorithms import SIGNATURES
 MAX_TRIES: Final = 6
 
 _SIGNATURES: Final = frozenset(name.encode() for name in SIGNATURES)
+#: A request to prove each of our host keys, and little more.
+_MAX_PROOF_BYTES: Final = 2048
 #: How often a sender looks whether a key exchange is over. They take milliseconds, and
 #: happen once in an hour or a gibibyte.
 _EXCHANGE_POLL_SECONDS: Final = 0.01
@@ -55,6 +59,7 @@ class Connection(asyncssh.SSHServerConnection):
         self._is_drained.set()
         self._verified: tuple[str, Accepted] | None = None
         self._failures = 0
+        self._has_proved = False
 
     def verified_for(self, username: str) -> Accepted | None:
         """Return what the last good signature opens, if it was made for `username`."""
@@ -104,7 +109,7 @@ class Connection(asyncssh.SSHServerConnection):
     def send_userauth_failure(self, partial_success: bool) -> None:  # noqa: FBT001 - theirs
         """Answer a refused try; after the last one, end the connection."""
         self._failures += 1
-        if self._failures > MAX_TRIES + 1:
+        if self._failures > MAX_TRIES:
             self.end("Too many tries to log in", code=asyncssh.DISC_NO_MORE_AUTH_METHODS_AVAILABLE)
             return
         super().send_userauth_failure(partial_success)
@@ -112,6 +117,16 @@ class Connection(asyncssh.SSHServerConnection):
 
     async def reload_config(self) -> None:
         """Keep the options: they do not depend on who logs in."""
+
+    def _process_hostkeys_prove_00_at_openssh_dot_com_global_request(
+        self, packet: SSHPacket
+    ) -> None:
+        """Prove to possess the host keys, once."""
+        is_first, self._has_proved = not self._has_proved, True
+        if is_first and len(packet.get_full_payload()) <= _MAX_PROOF_BYTES:
+            super()._process_hostkeys_prove_00_at_openssh_dot_com_global_request(packet)
+        else:
+            self._report_global_response(result=False)
 
     def pause_writing(self) -> None:
         """Note that the socket takes no more for now."""

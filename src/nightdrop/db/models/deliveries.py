@@ -9,7 +9,10 @@ from nightdrop.db.models.districts import District
 
 
 class Delivery(models.Model):
-    """A sealed epoch. Its `id` is the seal's UUID; its epoch's name may repeat. No PII."""
+    """A sealed epoch. Its `id` is the seal's UUID; its epoch's name may repeat.
+
+    PII: the groups of findings quote cells, shortened; removed with the delivery.
+    """
 
     id = models.UUIDField(primary_key=True)
     district = models.ForeignKey(District, on_delete=models.CASCADE)
