@@ -56,6 +56,7 @@ class Nightdrop:
     events: list[Event] = field(default_factory=list)
     port: int = 0
     grace_seconds: float = 0.0
+    patience_seconds: float = PATIENCE_SECONDS
 
     def __post_init__(self) -> None:
         self._feed: queue.Queue[Snapshot] = queue.Queue()
@@ -132,7 +133,7 @@ class Nightdrop:
         self._thread.start()
         assert ready.wait(PATIENCE_SECONDS)
         if self._fault is not None:
-            self.stop()
+            self._thread.join()
             raise self._fault
 
     def stop(self) -> None:
@@ -157,7 +158,9 @@ class Nightdrop:
         self._stop = lambda: loop.call_soon_threadsafe(stopping.set)
         journal = await asyncio.to_thread(Journal, self.config.journal_dir)
         server = Server(self.config, tree=self.tree, journal=journal)
-        self.port = await server.start(watch=self._watch, ship=self.ship)
+        self.port = await server.start(
+            watch=self._watch, ship=self.ship, patience_seconds=self.patience_seconds
+        )
         ready.set()
         await stopping.wait()
         await server.stop(grace_seconds=self.grace_seconds)

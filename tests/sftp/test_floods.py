@@ -229,12 +229,12 @@ def test_proofs_of_host_keys_cannot_be_asked_for_without_end(
             other.start_sftp_client() as sftp,
         ):
             ask = b"".join(string(key.public_data) for key in keys if b"rsa" in key.algorithm)
-            for _ in range(5):
+            for _ in range(40):
                 connection._send_global_request(
                     b"hostkeys-prove-00@openssh.com", ask * 50, want_reply=False
                 )
             started = time.monotonic()
             await sftp.listdir("/")
-            print("TOOK", time.monotonic() - started, len(ask)); assert 0
+            assert time.monotonic() - started < 0.5
 
     asyncio.run(work())

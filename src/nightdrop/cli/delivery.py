@@ -38,7 +38,13 @@ def list_all(
     print_table(
         ("ID", "EPOCH", "STATE", "SEALED (UTC)", "FINDINGS"),
         [
-            (d.id, d.epoch, d.state, f"{d.sealed_at:%Y-%m-%d %H:%M:%S}", sum(d.finding_counts.values()))
+            (
+                d.id,
+                d.epoch,
+                d.state,
+                f"{d.sealed_at:%Y-%m-%d %H:%M:%S}",
+                sum(d.finding_counts.values()),
+            )
             for d in found
         ],
     )

@@ -118,7 +118,7 @@ def _serving(scratch: Scratch) -> Iterator[None]:
     typer.echo("   $ nightdrop serve")
     log_file = scratch.directory / "serve.log"
     with log_file.open("wb") as log:
-        serve = subprocess.Popen(  # noqa: S603 - our own program
+        serve = subprocess.Popen(
             [sys.executable, "-m", "nightdrop", "serve"],
             env=scratch.environ,
             stdout=log,
@@ -188,7 +188,9 @@ def _wait_until_finished(scratch: Scratch, *, epoch: str) -> dict[str, object]:
         finished = [found for found in listed if found["epoch"] == epoch and found["finished_at"]]
         if finished:
             return finished[0]
-    raise DemoFailed("waiting for the delivery", output=(scratch.directory / "serve.log").read_text())
+    raise DemoFailed(
+        "waiting for the delivery", output=(scratch.directory / "serve.log").read_text()
+    )
 
 
 def _show_report(scratch: Scratch, *, delivery: dict[str, object], epoch: str) -> None:
@@ -199,20 +201,30 @@ def _show_report(scratch: Scratch, *, delivery: dict[str, object], epoch: str) -
         datetime.fromisoformat(str(delivery[name])) for name in ("sealed_at", "finished_at")
     )
     seconds = (finished - sealed).total_seconds()
-    exported = scratch.nightdrop("roster", "export", DISTRICT, "students").count("\n") - 1
+    export = ("roster", "export", DISTRICT, "students", "--format", "jsonl")
+    exported = scratch.nightdrop(*export).count("\n")
     typer.echo(
-        f"\nDone: {DISTRICT} dropped {STUDENTS} students and their guardians by SFTP. Nightdrop\n"
-        f"sealed the epoch when the session ended, and {seconds:.1f} s later the roster had\n"
-        f"them, the report was written and /upload was empty again. The export has\n"
-        f"{exported:,} lines below its headings.\n"
+        f"\nDone. {DISTRICT} dropped {STUDENTS} students and their guardians by SFTP. The\n"
+        f"epoch was sealed when the session ended; {seconds:.1f} s later the roster had its rows\n"
+        f"({exported} students in the export above), the report was written, and /upload was\n"
+        "empty again.\n"
     )
     if delivery["state"] != "loaded":
         raise DemoFailed("the delivery", output=f"it is {delivery['state']}, not loaded")
+    program = _program()
     typer.echo(
-        "Try it yourself:  nightdrop demo --stay   keeps all of this running\n"
-        "Start for real:   nightdrop serve         then `nightdrop district add NAME`\n"
+        f"Try it yourself:  {program} demo --stay   keeps all of this running\n"
+        f"Start for real:   {program} serve         then: {program} district add NAME\n"
         "Read on:          README.md, ARCHITECTURE.md, docs/"
     )
+
+
+def _program() -> str:
+    """Return how this program is called from here."""
+    if shutil.which("nightdrop"):
+        return "nightdrop"
+    beside = Path(sys.executable).with_name("nightdrop")
+    return os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside)
 
 
 def _stay(scratch: Scratch, *, ports: dict[str, int]) -> None:
@@ -220,7 +232,7 @@ def _stay(scratch: Scratch, *, ports: dict[str, int]) -> None:
     typer.echo(
         f"\nStill running. The console: http://127.0.0.1:{ports['web']}/\n"
         f"SFTP: sftp -P {ports['sftp']} -i {scratch.directory}/id_ed25519 {DISTRICT}@127.0.0.1\n"
-        f"Commands: NIGHTDROP_HOME={home} nightdrop operator add you@example.org\n"
+        f"Commands: NIGHTDROP_HOME={home} {_program()} operator add you@example.org\n"
         "Ctrl-C ends it and clears everything away."
     )
     with contextlib.suppress(KeyboardInterrupt):

@@ -123,7 +123,9 @@ def _read_time(text: str | None) -> time | None:
     try:
         return datetime.strptime(text, "%H:%M").replace(tzinfo=UTC).time()
     except ValueError:
-        raise typer.BadParameter("give a time of day such as 02:30", param_hint="--nightly-at") from None
+        raise typer.BadParameter(
+            "give a time of day such as 02:30", param_hint="--nightly-at"
+        ) from None
 
 
 def _facts(district: District) -> dict[str, object]:

@@ -169,7 +169,7 @@ def _connect(config: Config) -> "psycopg.Connection[tuple[float | None]]":
 def _listener(config: Config, part: str) -> tuple[str, int]:
     """Return where a part listens: what `serve` wrote down, else what the settings say."""
     try:
-        ports = json.loads(config.ports_file.read_text("ascii"))
+        ports = json.loads(config.ports_file.read_text("utf-8"))
     except (OSError, ValueError):
         ports = {}
     port = ports.get(part) or getattr(config, f"{part}_port")

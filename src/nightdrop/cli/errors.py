@@ -62,7 +62,7 @@ SENTENCES: Mapping[str, str] = {
     " not its text",
     "end-line-missing": "the line that ends {label!r} is missing; the text was cut off",
     "option-unknown": "OpenSSH knows no option {name!r} before a key; remove it",
-    "option-unreadable": "the option {name!r} is not written as {name}=\"...\"; correct it",
+    "option-unreadable": 'the option {name!r} is not written as {name}="..."; correct it',
     "option-repeated": "the option {name!r} stands twice; leave one",
     "options-without-key": "there are options and no key after them; give the whole line",
     "network-unreadable": "network {position} of from= is no address or network such as"

@@ -97,7 +97,7 @@ app = typer.Typer(
 def nightdrop(
     version: bool = typer.Option(False, "--version", help="Print the version and end."),
 ) -> None:
-    """A bank's night drop for school districts.
+    """Run a bank's night drop for school districts.
 
     Example: nightdrop serve
     """

@@ -65,5 +65,3 @@ def ensure_migrated(config: Config) -> None:
     if not config.is_embedded:
         raise DatabaseNotPrepared
     run_migrate(config)
-
-

@@ -81,7 +81,7 @@ def _make_secret_key(config: Config) -> None:
         return
     own = config.secret_key_file.with_name(f"secret_key.{secrets.token_hex(8)}")
     descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(secrets.token_urlsafe(64) + "\n")
         file.flush()
         os.fsync(file.fileno())

@@ -151,7 +151,7 @@ class Ports:
         self._ports[name] = port
         new = self._config.ports_file.with_suffix(".new")
         with acting_as(self._account):
-            new.write_text(json.dumps(self._ports) + "\n", encoding="ascii")
+            new.write_text(json.dumps(self._ports) + "\n", encoding="utf-8")
             new.chmod(0o644)
             new.rename(self._config.ports_file)
 

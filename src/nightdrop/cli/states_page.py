@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/delivery-states.md, drawn from the table in `core.delivery.machine`."""
 
-from nightdrop.core.delivery.machine import ACTS_NEXT, MOVES_AWAY, RESTS_IN_PLACE, TRANSITIONS, State
+from nightdrop.core.delivery.machine import (
+    ACTS_NEXT,
+    MOVES_AWAY,
+    RESTS_IN_PLACE,
+    TRANSITIONS,
+    State,
+)
 
 HEAD = """\
 # The states of a delivery
@@ -15,8 +21,15 @@ changes a state; each move leaves a row that `nightdrop delivery show` prints.
 
 def write_states_page() -> str:
     """Return the page: every state, who acts next, and a picture."""
-    lines = [HEAD, "| state | what may happen next | who acts next | its epoch |", "|---|---|---|---|"]
-    lines += [f"| `{state}` | {_events(state)} | {ACTS_NEXT[state]} | {_place(state)} |" for state in State]
+    lines = [
+        HEAD,
+        "| state | what may happen next | who acts next | its epoch |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{state}` | {_events(state)} | {ACTS_NEXT[state]} | {_place(state)} |"
+        for state in State
+    ]
     lines += ["", "```mermaid", "stateDiagram-v2", "    [*] --> sealed"]
     for state, events in TRANSITIONS.items():
         lines += [

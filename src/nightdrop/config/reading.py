@@ -89,7 +89,7 @@ def load_config(
 def read_secret_key(config: Config) -> str | None:
     """Return the secret that signs sessions; None before the first start made it."""
     try:
-        return config.secret_key_file.read_text("ascii").strip() or None
+        return config.secret_key_file.read_text("utf-8").strip() or None
     except FileNotFoundError:
         return None
 

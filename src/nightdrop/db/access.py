@@ -130,9 +130,7 @@ def find_delivery(delivery: str) -> Delivery:
 
 def known_deliveries(ids: list[UUID]) -> set[UUID]:
     """Tell which of these seals the database knows, in any district."""
-    return set(
-        Delivery.objects.using(OPERATOR).filter(id__in=ids).values_list("id", flat=True)
-    )
+    return set(Delivery.objects.using(OPERATOR).filter(id__in=ids).values_list("id", flat=True))
 
 
 def unfinished_deliveries() -> list[Delivery]:

@@ -76,7 +76,9 @@ def service_account() -> Account:
 def acting_as(account: Account) -> Iterator[None]:
     """Run the body with the account's rights; changes nothing for who has them already.
 
-    The ids are those of the whole process, so no other thread may need root meanwhile.
+    The ids are those of the whole process, so no other thread may need root meanwhile. Nor
+    can the body import anything where only root reads the code; a codec other than UTF-8 is
+    such an import.
     """
     if os.geteuid() != 0:
         yield

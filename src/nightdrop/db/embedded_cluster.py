@@ -75,7 +75,7 @@ def prepare_cluster(places: Places, binaries: Binaries, account: Account) -> Non
 def check_major(places: Places, binaries: Binaries) -> None:
     """Raise OtherMajor for data that these programs cannot read."""
     try:
-        found = places.data.joinpath("PG_VERSION").read_text().strip()
+        found = places.data.joinpath("PG_VERSION").read_text("utf-8").strip()
     except FileNotFoundError:
         return
     if found != binaries.major:
@@ -85,7 +85,7 @@ def check_major(places: Places, binaries: Binaries) -> None:
 def has_roles(places: Places) -> bool:
     """Whether `make_roles` was through with this cluster."""
     try:
-        return _roles_mark(places).read_text() == _ROLES_VERSION
+        return _roles_mark(places).read_text("utf-8") == _ROLES_VERSION
     except (FileNotFoundError, PermissionError):
         return False
 

@@ -81,7 +81,7 @@ def end_orphans(places: Places) -> None:
 
 def _is_backend(process: Path, data: Path) -> bool:
     try:
-        is_postgres = process.joinpath("comm").read_text().strip() == "postgres"
+        is_postgres = process.joinpath("comm").read_text("utf-8").strip() == "postgres"
         return is_postgres and process.joinpath("cwd").readlink() == data
     except OSError:
         return False
@@ -105,7 +105,7 @@ def _command_of(pid: int) -> str:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        return path.read_text().splitlines()
+        return path.read_text("utf-8").splitlines()
     except (FileNotFoundError, PermissionError):
         # A home that is closed to this user is refused where it is prepared.
         return []
@@ -123,6 +123,6 @@ def _put_nobody(path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     mended = path.with_name(path.name + ".mended")
-    mended.write_text("\n".join([str(_NOBODY), *lines[1:]]) + "\n")
+    mended.write_text("\n".join([str(_NOBODY), *lines[1:]]) + "\n", "utf-8")
     mended.chmod(0o600)
     mended.rename(path)

@@ -24,6 +24,7 @@ class Comparison:
 
     Valid in the transaction that made it, which also holds the staged rows. `roster_rows`:
     what the table has now; with none, nothing is staged and each row is an addition.
+    `staged_rows`: those that hashes alone could not call unchanged.
     """
 
     checked: CheckedFile
@@ -31,6 +32,7 @@ class Comparison:
     added: int
     updated: int
     deleted: int
+    staged_rows: int = 0
 
     @property
     def unchanged(self) -> int:
@@ -61,17 +63,27 @@ def compare(
                 checked=checked, roster_rows=0, added=int(loadable.sum()), updated=0, deleted=0
             )
         hashes = checked.index["row_hash"]
-        make_stage(cursor, roster)
-        stage_rows(cursor, roster, checked, loadable & ~hashes.is_in(known.implode()))
-        deleted = 0
+        is_new = loadable & ~hashes.is_in(known.implode())
+        missing = known.clear()
         if checked.table.parent is not None:
             missing = known.filter(~known.is_in(hashes.filter(loadable).implode()))
-            deleted = find_departures(
-                cursor, roster, checked=checked, students=students, missing=missing
-            )
-        added, updated = _count_changes(cursor, roster)
+        added = updated = deleted = 0
+        # Most nights of most tables: nothing to look at, and no statement to run.
+        if is_new.any() or not missing.is_empty():
+            make_stage(cursor, roster)
+            stage_rows(cursor, roster, checked, is_new)
+            if not missing.is_empty():
+                deleted = find_departures(
+                    cursor, roster, checked=checked, students=students, missing=missing
+                )
+            added, updated = _count_changes(cursor, roster)
     return Comparison(
-        checked=checked, roster_rows=len(known), added=added, updated=updated, deleted=deleted
+        checked=checked,
+        roster_rows=len(known),
+        staged_rows=int(is_new.sum()),
+        added=added,
+        updated=updated,
+        deleted=deleted,
     )
 
 

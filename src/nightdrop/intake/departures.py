@@ -13,7 +13,7 @@ from psycopg import sql
 from nightdrop.intake.checked import CheckedFile
 from nightdrop.intake.hashing import hash_keys
 from nightdrop.intake.roster_table import RosterTable
-from nightdrop.intake.staging import Cursor, copy_integers
+from nightdrop.intake.staging import Cursor, analyze, copy_integers
 
 _HASHES = sql.Identifier("pg_temp", "departing_hash")
 _DEPARTING = sql.Identifier("pg_temp", "departing_guardian")
@@ -36,14 +36,12 @@ def find_departures(
     for name, table in (("departing_hashes_stage", _HASHES), ("departing_stage", _DEPARTING)):
         cursor.execute(roster.statement(name))
         cursor.execute(sql.SQL("DELETE FROM {}").format(table))
-    if missing.is_empty():
-        return 0
     copy_integers(cursor, _HASHES, missing)
-    cursor.execute(sql.SQL("ANALYZE {}").format(_HASHES))
+    analyze(cursor, _HASHES, rows=len(missing))
     left = _run(cursor, roster, "departing_find")
     if left == 0:
         return 0
-    cursor.execute(sql.SQL("ANALYZE {}").format(_DEPARTING))
+    analyze(cursor, _DEPARTING, rows=left)
     cursor.execute(roster.statement("departing_rename"))
     left -= _run(cursor, roster, "departing_known")
     cursor.execute(roster.statement("departing_students"))

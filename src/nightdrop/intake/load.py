@@ -110,7 +110,8 @@ def _merge(cursor: Cursor, roster: RosterTable, comparison: Comparison, *, deliv
         _expect(roster, comparison.updated, _run(cursor, roster, "keep_updated", values))
     if comparison.added:
         _expect(roster, comparison.added, _run(cursor, roster, "insert_new", values))
-    _run(cursor, roster, "update_known", values)
+    if comparison.staged_rows > comparison.added:
+        _run(cursor, roster, "update_known", values)
 
 
 def _run(cursor: Cursor, roster: RosterTable, name: str, values: Mapping[str, object]) -> int:

@@ -2,10 +2,12 @@
 """Reading a block that is not sound, line by line, losing no good row.
 
 The rule that finds the way back after an unclosed quote: *a line that is a row all by
-itself is a row*. So a quote never swallows a sound line. What lies between sound lines
-is a run of odd lines, and only those are read by `records`, one record after the other:
-cells with line breaks are whole records again, and each other line gets its own fault.
-After a fault, reading goes on one line later.
+itself is a row*. So a quote never swallows a sound line. The price is a quoted cell with
+an inner line of exactly as many cells as the table has columns; nobody's address is that.
+
+What lies between sound lines is a run of odd lines, and only those are read by `records`,
+one record after the other: cells with line breaks are whole records again, and each other
+line gets its own fault. After a fault, reading goes on one line later.
 
 Empty lines between records are skipped and counted; within a quoted cell they are text.
 """

@@ -36,8 +36,13 @@ def stage_rows(
     ):
         for block in blocks:
             copy.write(block)
-    if wanted.sum() > _ANALYZE_ROWS:
-        cursor.execute(sql.SQL("ANALYZE {}").format(roster.stage))
+    analyze(cursor, roster.stage, rows=int(wanted.sum()))
+
+
+def analyze(cursor: Cursor, table: sql.Composable, *, rows: int) -> None:
+    """Tell the planner what is in a temporary table; nobody else does."""
+    if rows > _ANALYZE_ROWS:
+        cursor.execute(sql.SQL("ANALYZE {}").format(table))
 
 
 def blocks_of(checked: CheckedFile, wanted: pl.Series) -> Generator[memoryview]:

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 Arguments = ParamSpec("Arguments")
 
 
-class TaskBroke(Exception):  # noqa: N818 - reads as what happened
+class TaskBroke(Exception):
     """A task raised; the message is the class of what it raised and nothing more."""
 
 

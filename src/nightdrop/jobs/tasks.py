@@ -45,7 +45,9 @@ def check_delivery(*, district: str, delivery: str) -> None:
         bundle = checks.check_delivery(**ids, tree=tree, clock=clock, scratch=scratch)
         log.info("checked", district=district, delivery=delivery, is_ready=bundle is not None)
         if bundle is not None:
-            loads.load_delivery(**ids, tree=tree, clock=clock, bundle=bundle)
+            # The load's own job comes too, and finds the work done.
+            is_loaded = loads.load_delivery(**ids, tree=tree, clock=clock, bundle=bundle)
+            log.info("loaded", district=district, delivery=delivery, is_loaded=is_loaded)
     loads.wake_next(UUID(district), clock=clock)
 
 
@@ -55,7 +57,7 @@ def load_delivery(*, district: str, delivery: str) -> None:
     """Load a delivery that its check did not load at once."""
     ids: _Ids = {"district": UUID(district), "delivery_id": UUID(delivery)}
     is_loaded = loads.load_delivery(**ids, tree=Tree(load_config().tree), clock=clock)
-    log.info("load ended", district=district, delivery=delivery, is_loaded=is_loaded)
+    log.info("load job ended", district=district, delivery=delivery, is_loaded=is_loaded)
     loads.wake_next(UUID(district), clock=clock)
 
 

@@ -69,7 +69,12 @@ def record_seal(record: SealRecord, *, settle_seconds: float) -> bool:
 
 
 def move(
-    delivery: Delivery, event: Event, *, now: datetime, reason: str = "", **fields: Any  # noqa: ANN401
+    delivery: Delivery,
+    event: Event,
+    *,
+    now: datetime,
+    reason: str = "",
+    **fields: Any,  # noqa: ANN401
 ) -> bool:
     """Move a delivery by an event; False when somebody else moved it first.
 
@@ -97,14 +102,6 @@ def move(
         defer(job, district=delivery.district_id, delivery=delivery.id)
     delivery.refresh_from_db()
     return True
-
-
-def open_delivery(district: UUID, delivery: UUID) -> Delivery:
-    """Return a delivery of this district. Call it inside `in_district`.
-
-    Raises:  Delivery.DoesNotExist, also for another district's.
-    """
-    return Delivery.objects.get(id=delivery)
 
 
 def end_session(district: UUID, session: UUID, *, now: datetime) -> None:

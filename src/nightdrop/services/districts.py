@@ -19,7 +19,7 @@ USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 
 
 class BadUsername(Refusal):
-    """This cannot be the user name of an account."""
+    """A text that cannot be the user name of an account."""
 
     code: ClassVar[str] = "bad-username"
 

@@ -48,20 +48,18 @@ def finish_delivery(*, district: UUID, delivery_id: UUID, tree: Tree, clock: Clo
             )
             return False
     if delivery.processed_name is None:
-        delivery.processed_name = _move_away(delivery, tree=tree, now=clock())
+        delivery.processed_name = _move_away(delivery, tree=tree)
     with in_district(district):
         return _mark_finished(delivery, now=clock(), processed_name=delivery.processed_name)
 
 
-def _move_away(delivery: Delivery, *, tree: Tree, now: datetime) -> str:
+def _move_away(delivery: Delivery, *, tree: Tree) -> str:
     district = tree.district(delivery.district_id)
     record = read_record(district, delivery.epoch)
-    return move_to_processed(
-        district, delivery.id, record, reports=write_reports(delivery, now=now)
-    )
+    return move_to_processed(district, delivery.id, record, reports=write_reports(delivery))
 
 
-def write_reports(delivery: Delivery, *, now: datetime) -> Mapping[str, bytes]:
+def write_reports(delivery: Delivery) -> Mapping[str, bytes]:
     """Write the three reports that go with an epoch: file name -> content."""
     with in_district(delivery.district_id):
         findings = [

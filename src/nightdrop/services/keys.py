@@ -47,7 +47,7 @@ class UnknownKey(Refusal):
 
 
 class BadNetwork(Refusal):
-    """This is no network in CIDR form."""
+    """A text that is no network in CIDR form."""
 
     code: ClassVar[str] = "bad-network"
 

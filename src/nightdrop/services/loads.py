@@ -15,7 +15,7 @@ from nightdrop.services.queue import Job, defer
 from nightdrop.storage.tree import Tree
 
 
-class _Lost(Exception):  # noqa: N818 - not an error: somebody else was first
+class _Lost(Exception):
     """Another worker finished this load; ours is rolled back."""
 
 
@@ -75,9 +75,7 @@ def _may_load(delivery: Delivery, *, clock: Clock) -> bool:
         state__in=[State.SEALED, State.CHECKING, State.READY, State.LOADING]
     ).exclude(marker="CHECK")
     order = (delivery.sealed_at, delivery.id)
-    return not any(
-        (other.sealed_at, other.id) < order for other in earlier.exclude(id=delivery.id)
-    )
+    return not any((other.sealed_at, other.id) < order for other in earlier.exclude(id=delivery.id))
 
 
 def _load(delivery: Delivery, bundle: CheckedBundle, *, clock: Clock) -> None:

@@ -35,8 +35,8 @@ _KEEPALIVE_COUNT: Final = 3
 _RECHECK_SECONDS: Final = 0.5
 #: How often a stopping server looks which sessions have come to rest.
 _STOP_POLL_SECONDS: Final = 0.25
-#: How long a first start waits for keys before it accepts clients regardless.
-_FIRST_SNAPSHOT_SECONDS: Final = 5.0
+#: How long a first start waits for keys before it takes clients regardless.
+_PATIENCE_SECONDS: Final = 5.0
 _STOPPING: Final = "The server is restarting. Connect again in a moment."
 
 
@@ -67,11 +67,14 @@ class Server:
         self._rechecks: asyncio.Task[None] | None = None
         self._has_snapshot = asyncio.Event()
 
-    async def start(self, *, watch: Watch, ship: Ship) -> int:
+    async def start(
+        self, *, watch: Watch, ship: Ship, patience_seconds: float = _PATIENCE_SECONDS
+    ) -> int:
         """Begin to listen; return the port.
 
         `watch` and `ship` run in threads of their own, see `sftp.bridge`. While there is no
-        snapshot at all, clients wait for the first one for a moment: they would be refused.
+        snapshot at all, clients wait for the first one: they would be refused. After
+        `patience_seconds` they are.
 
         Raises:  PortTaken.
         """
@@ -83,7 +86,7 @@ class Server:
         house.bridge.follow_keys(watch, house.snapshots, on_change=self._on_snapshot)
         house.bridge.ship_events(ship)
         if house.snapshots.current is None:
-            await _wait_for(self._has_snapshot, _FIRST_SNAPSHOT_SECONDS)
+            await _wait_for(self._has_snapshot, patience_seconds)
         await listener.start_serving()
         self._rechecks = asyncio.create_task(self._recheck_often())
         return house.port
