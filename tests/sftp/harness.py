@@ -10,7 +10,6 @@ import queue
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +17,14 @@ from uuid import UUID, uuid4
 
 import asyncssh
 import uvloop
-from nightdrop.storage.journal import Journal
+from asyncssh.misc import _ACMWrapper
 
 from nightdrop.config import Config
 from nightdrop.core.accounts import Account, AccountKey, Snapshot
 from nightdrop.core.events import Event, EventKind
 from nightdrop.sftp.hostkeys import load_host_keys
 from nightdrop.sftp.server import Server
+from nightdrop.storage.journal import Journal
 from nightdrop.storage.tree import Tree
 
 #: How long a test waits for what should take milliseconds.
@@ -62,7 +62,7 @@ class Nightdrop:
         self._feed: queue.Queue[Snapshot] = queue.Queue()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._stop: Callable[[], None] = lambda: None
+        self._stop: Callable[[], object] = lambda: None
         self._fault: BaseException | None = None
 
     # Accounts.
@@ -217,9 +217,16 @@ class OpenSsh:
 
 def connect(
     server: Nightdrop, key: ClientKey, *, username: str = "applegrove.org"
-) -> AbstractAsyncContextManager[asyncssh.SSHClientConnection]:
-    """Connect with asyncssh."""
+) -> "_ACMWrapper[asyncssh.SSHClientConnection]":
+    """Connect with asyncssh: to be awaited, or entered."""
     return asyncssh.connect(
         "127.0.0.1", server.port, username=username, client_keys=[key.key], known_hosts=None,
         config=None, agent_path=None,
     )  # fmt: skip
+
+
+async def read(file: "asyncssh.SFTPClientFile") -> bytes:
+    """Read a file that was opened for bytes; asyncssh's types promise text."""
+    content: object = await file.read()
+    assert isinstance(content, bytes)
+    return content

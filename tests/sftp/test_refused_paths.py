@@ -48,7 +48,7 @@ BAD_NAMES = [
     (b"/upload/a\x1b[31m", "control character"),
     (b"/upload/a\x7f", "control character"),
     (b"/upload/" + b"n" * 256, "255 bytes; this one has 256"),
-    ("/upload/".encode() + "ü".encode() * 150, "255 bytes; this one has 300"),
+    (b"/upload/" + "ü".encode() * 150, "255 bytes; this one has 300"),
     (b"/upload" + b"/d" * 16, "16 directories deep"),
 ]
 

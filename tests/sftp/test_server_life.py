@@ -130,7 +130,7 @@ def test_a_copy_that_cannot_be_trusted_lets_nobody_in(
 def test_events_wait_for_the_database_and_none_is_lost(
     make_server: MakeServer, apple_key: ClientKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failures = []
+    failures: list[int] = []
     deliver = Nightdrop.ship
 
     def ship(self: Nightdrop, batch: Sequence[Event]) -> None:

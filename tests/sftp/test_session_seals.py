@@ -9,7 +9,7 @@ import pytest
 
 from nightdrop.core.events import Event, EventKind
 from nightdrop.storage.seal import read_record
-from sftp.harness import EPOCH, ClientKey, MakeServer, Nightdrop, OpenSsh, connect
+from sftp.harness import EPOCH, ClientKey, MakeServer, Nightdrop, OpenSsh, connect, read
 
 FOLDER = f"/upload/{EPOCH}"
 
@@ -90,7 +90,7 @@ def test_quiet_seals_while_the_session_goes_on(server: Nightdrop, apple_key: Cli
                 with pytest.raises(asyncssh.SFTPPermissionDenied, match="Upload into a new epoch"):
                     await change
             async with sftp.open(f"{FOLDER}/students.csv", "rb") as file:
-                assert await file.read() == b"x"
+                assert await read(file) == b"x"
             attributes = await sftp.stat(f"{FOLDER}/students.csv")
             assert attributes.permissions == 0o100444
             assert attributes.mtime != 1

@@ -11,7 +11,6 @@ import pytest
 from nightdrop.sftp.algorithms import choose_key_exchanges
 from sftp.harness import Nightdrop, OpenSsh
 
-
 #: What ssh-audit says of every key exchange that is not a hybrid; clients of 2026 still need
 #: those, and negotiate them only when they know no better.
 POST_QUANTUM = "does not provide protection against post-quantum attacks"
@@ -19,7 +18,7 @@ POST_QUANTUM = "does not provide protection against post-quantum attacks"
 
 def test_ssh_audit_finds_nothing_to_fail_or_warn_about(server: Nightdrop) -> None:
     done = subprocess.run(
-        [Path(sys.executable).with_name("ssh-audit"), "-n", "--skip-rate-test", 
+        [Path(sys.executable).with_name("ssh-audit"), "-n", "--skip-rate-test",
          "-p", str(server.port), "127.0.0.1"],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip

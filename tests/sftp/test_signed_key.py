@@ -119,7 +119,9 @@ def test_two_users_alternate_on_one_connection(
             with pytest.raises(paramiko.AuthenticationException):
                 client.auth_publickey(username, key)
         client.auth_publickey("birchhill.org", birch)
-        with paramiko.SFTPClient.from_transport(client) as sftp:
+        sftp = paramiko.SFTPClient.from_transport(client)
+        assert sftp is not None
+        with sftp:
             assert sftp.listdir("/upload") == ["birches"]
 
 

@@ -9,7 +9,7 @@ from nightdrop.db.access import find_delivery, find_district
 from nightdrop.services.deliveries import list_deliveries
 from nightdrop.services.reports import report_delivery, summarise_delivery
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

@@ -29,7 +29,7 @@ STUDENTS = 500
 #: How long a step may take on a slow machine.
 PATIENCE_SECONDS = 90
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 class DemoFailed(Refusal):

@@ -13,7 +13,7 @@ from nightdrop.db.models import District
 from nightdrop.services import districts
 from nightdrop.storage.tree import Tree
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 class Mode(StrEnum):

@@ -6,7 +6,7 @@ import typer
 from nightdrop.cli.doctor import run_doctor
 from nightdrop.config import load_config
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

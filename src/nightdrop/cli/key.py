@@ -18,7 +18,7 @@ from nightdrop.services import keys
 #: Larger than any key file; more is some other file.
 LARGEST_KEY_FILE = 1 << 20
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

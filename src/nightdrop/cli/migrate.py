@@ -16,7 +16,7 @@ from nightdrop.db.roles import print_roles_sql
 
 _LOCK: Final = "SELECT pg_advisory_lock(hashtextextended('nightdrop migrate', 0))"
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 class DatabaseNotPrepared(Refusal):

@@ -8,7 +8,7 @@ import typer
 from nightdrop.cli.check import run_check
 from nightdrop.cli.sample import run_sample
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

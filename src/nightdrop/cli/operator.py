@@ -13,7 +13,7 @@ from nightdrop.cli.session import open_database
 from nightdrop.config import Config
 from nightdrop.services.people import invite_operator
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

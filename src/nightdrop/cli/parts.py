@@ -7,7 +7,7 @@ from nightdrop.cli.logs import configure_logging
 from nightdrop.cli.serve import run_alone, run_serve
 from nightdrop.config import load_config
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

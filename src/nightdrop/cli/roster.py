@@ -10,7 +10,7 @@ from nightdrop.cli.session import open_database
 from nightdrop.db.access import find_district
 from nightdrop.services.roster import export_table
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 class Style(StrEnum):

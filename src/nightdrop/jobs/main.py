@@ -22,7 +22,8 @@ GRACE_SECONDS = 25.0
 
 def preload_worker() -> None:
     """Import all that the worker will ever need, while the code can still be read."""
-    app.perform_import_paths()
+    # The tasks were imported above; the codec is what Python loads at a first connection.
+    "loads.the.codec".encode("idna")
 
 
 def run_worker(config: Config, *, announce: Callable[[str, int], None]) -> int:

@@ -81,7 +81,7 @@ class Sealer:
             if is_clean and not marker.is_open and not self._is_stopped:
                 await self._try(sealing, epoch, quiet_seconds=0)
         if sealing.sealed:
-            sealing.diary.note(EventKind.SESSION_ENDED, epochs=sorted(sealing.sealed))
+            sealing.diary.note(EventKind.SESSION_ENDED, epochs=[*sorted(sealing.sealed)])
 
     async def stop(self) -> None:
         """Try nothing any more, and wait for what is being tried."""

@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Self
+from typing import Final
 from uuid import UUID
 
 import asyncssh
@@ -74,7 +74,7 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
         sealer: Sealer,
         roll: SessionRoll,
         instead: str,
-        on_gone: Callable[[Self], object],
+        on_gone: "Callable[[SftpSession], object]",
     ) -> None:
         self._connection = connection
         self._bridge = bridge
