@@ -5,6 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 STAMP := .venv/ready
+# A network that inspects TLS has put its authority into the system's store: use that one
+# where there is one, as pip can be told to; uv brings a store of its own for the rest.
+export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/ssl/cert.pem),true,false)
 
 .PHONY: help setup demo serve test check bench soak imports docs lock clean
 

@@ -11,7 +11,7 @@ import sys
 import psycopg
 import pytest
 
-from cli.conftest import Served, Serving, connected, who_listens
+from cli.conftest import Served, Serving, who_listens
 from nightdrop.config import SERVICE_USER
 from nightdrop.db.embedded import EmbeddedPostgres
 from nightdrop.db.embedded_postmaster import find_postmaster
@@ -144,19 +144,21 @@ def test_a_part_that_does_not_end_is_killed(served: Served) -> None:
 
 def test_a_second_signal_ends_it_at_once(served: Served) -> None:
     serving = served.start(worker="is stubborn", grace_seconds=100, parts=["worker", "web"])
-    with connected(serving.port("web")):
-        serving.process.send_signal(signal.SIGTERM)
-        # The web part is gone, so the first signal was taken.
-        while serving.config.ports_file.exists() and _is_listening(serving):
-            pass
-        serving.process.send_signal(signal.SIGINT)
+    web = who_listens(serving.port("web"))["pid"]
+    serving.process.send_signal(signal.SIGTERM)
+    # The web part is gone, and reaped: the first signal was taken.
+    while _exists(web):
+        pass
+    serving.process.send_signal(signal.SIGINT)
     assert serving.end() == 0
 
 
-def _is_listening(serving: Serving) -> bool:
-    port = json.loads(serving.config.ports_file.read_text())["web"]
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @needs_linux

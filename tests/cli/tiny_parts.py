@@ -81,7 +81,7 @@ def _listen(config: Config, name: str, greeting: bytes, announce: Announce) -> i
     try:
         listener = socket.create_server((config.bind, getattr(config, f"{name}_port")))
     except OSError:
-        print(f"nightdrop: {name} has no port", file=sys.stderr)
+        sys.stderr.write(f"nightdrop: {name} has no port\n")
         return 1
     announce(name, listener.getsockname()[1])
     while True:
@@ -132,7 +132,7 @@ def main(options: dict[str, Any]) -> int:
             grace_seconds=options.get("grace_seconds", 30),
         )
     except Refusal as refusal:
-        print(f"nightdrop: {refusal.code}: {explain(refusal)}", file=sys.stderr)
+        sys.stderr.write(f"nightdrop: {refusal.code}: {explain(refusal)}\n")
         return 1
 
 

@@ -217,7 +217,7 @@ class OpenSsh:
 
 def connect(
     server: Nightdrop, key: ClientKey, *, username: str = "applegrove.org"
-) -> "_ACMWrapper[asyncssh.SSHClientConnection]":
+) -> _ACMWrapper[asyncssh.SSHClientConnection]:
     """Connect with asyncssh: to be awaited, or entered."""
     return asyncssh.connect(
         "127.0.0.1", server.port, username=username, client_keys=[key.key], known_hosts=None,
@@ -230,3 +230,9 @@ async def read(file: "asyncssh.SFTPClientFile") -> bytes:
     content: object = await file.read()
     assert isinstance(content, bytes)
     return content
+
+
+async def touch(sftp: asyncssh.SFTPClient, path: str) -> None:
+    """Make an empty file, and close it."""
+    async with sftp.open(path, "wb"):
+        pass

@@ -15,7 +15,7 @@ from nightdrop.core.events import Event, EventKind
 from nightdrop.sftp.server import PortTaken
 from nightdrop.storage.seal import read_record
 from nightdrop.storage.tree import Tree
-from sftp.harness import EPOCH, ClientKey, MakeServer, Nightdrop, OpenSsh, connect
+from sftp.harness import EPOCH, ClientKey, MakeServer, Nightdrop, OpenSsh, connect, touch
 
 FOLDER = f"/upload/{EPOCH}"
 
@@ -68,8 +68,7 @@ def test_a_stop_gives_up_what_is_open_in_the_end_and_seals_nothing(
         sftp = await connection.start_sftp_client()
         await sftp.mkdir(FOLDER)
         file = await sftp.open(f"{FOLDER}/students.csv", "wb")
-        async with sftp.open(f"{FOLDER}/COMPLETE", "wb"):
-            pass
+        await touch(sftp, f"{FOLDER}/COMPLETE")
         await file.write(b"half")
         await asyncio.to_thread(server.stop)
         await asyncio.wait_for(connection.wait_closed(), 3)

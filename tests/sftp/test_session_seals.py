@@ -9,7 +9,7 @@ import pytest
 
 from nightdrop.core.events import Event, EventKind
 from nightdrop.storage.seal import read_record
-from sftp.harness import EPOCH, ClientKey, MakeServer, Nightdrop, OpenSsh, connect, read
+from sftp.harness import EPOCH, ClientKey, MakeServer, Nightdrop, OpenSsh, connect, read, touch
 
 FOLDER = f"/upload/{EPOCH}"
 
@@ -137,8 +137,7 @@ def test_a_drop_in_mid_file_never_seals(server: Nightdrop, apple_key: ClientKey)
         async with connect(server, apple_key) as connection:
             sftp = await connection.start_sftp_client()
             await sftp.mkdir(FOLDER)
-            async with sftp.open(f"{FOLDER}/COMPLETE", "wb"):
-                pass
+            await touch(sftp, f"{FOLDER}/COMPLETE")
             half = await sftp.open(f"{FOLDER}/students.csv", "wb")
             await half.write(b"half")
             connection.abort()
@@ -160,8 +159,7 @@ def test_a_handle_left_open_at_a_clean_end_is_not_closed_for_the_client(
         async with connect(server, apple_key) as connection:
             sftp = await connection.start_sftp_client()
             await sftp.mkdir(FOLDER)
-            async with sftp.open(f"{FOLDER}/COMPLETE", "wb"):
-                pass
+            await touch(sftp, f"{FOLDER}/COMPLETE")
             half = await sftp.open(f"{FOLDER}/students.csv", "wb")
             await half.write(b"half")
             sftp.exit()
@@ -201,8 +199,7 @@ def test_a_cut_between_two_files_does_not_seal_at_once(
             sftp = await connection.start_sftp_client()
             await sftp.mkdir(FOLDER)
             for name in ("COMPLETE", "guardians.csv"):
-                async with sftp.open(f"{FOLDER}/{name}", "wb"):
-                    pass
+                await touch(sftp, f"{FOLDER}/{name}")
             connection.abort()
 
     asyncio.run(work())
@@ -222,8 +219,7 @@ def test_another_session_that_still_writes_holds_the_seal_back(
             await other.mkdir(FOLDER)
             file = await other.open(f"{FOLDER}/students.csv", "wb")
             async with connect(server, apple_key) as first, first.start_sftp_client() as sftp:
-                async with sftp.open(f"{FOLDER}/COMPLETE", "wb"):
-                    pass
+                await touch(sftp, f"{FOLDER}/COMPLETE")
             await asyncio.to_thread(server.wait_for, EventKind.DISCONNECTED)
             await file.write(b"whole")
             await file.close()
@@ -242,15 +238,12 @@ def test_a_visitor_does_not_seal_what_another_session_is_sending(
     async def work() -> None:
         async with connect(server, apple_key) as first, first.start_sftp_client() as sftp:
             await sftp.mkdir(FOLDER)
-            async with sftp.open(f"{FOLDER}/COMPLETE", "wb"):
-                pass
+            await touch(sftp, f"{FOLDER}/COMPLETE")
             async with connect(server, apple_key) as second, second.start_sftp_client() as other:
-                async with other.open(f"{FOLDER}/guardians.csv", "wb"):
-                    pass
+                await touch(other, f"{FOLDER}/guardians.csv")
             await asyncio.to_thread(server.wait_for, EventKind.DISCONNECTED)
             assert not is_sealed(server)
-            async with sftp.open(f"{FOLDER}/students.csv", "wb"):
-                pass
+            await touch(sftp, f"{FOLDER}/students.csv")
 
     asyncio.run(work())
     (event,) = server.wait_for(EventKind.SEALED)

@@ -274,6 +274,7 @@ def _prepare(
 
 def _use_secret_key(config: Config) -> None:
     """Hand the key to Django's settings, which may be older than the key."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nightdrop.site.settings")
     settings.SECRET_KEY = read_secret_key(config)
 
 

@@ -74,7 +74,7 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
         sealer: Sealer,
         roll: SessionRoll,
         instead: str,
-        on_gone: "Callable[[SftpSession], object]",
+        on_gone: Callable[["SftpSession"], object],
     ) -> None:
         self._connection = connection
         self._bridge = bridge
