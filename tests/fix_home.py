@@ -8,6 +8,7 @@ when they are imported, and must never meet a developer's own home.
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ def _make_run() -> Path:
 
 #: Workers of pytest-xdist inherit the controller's.
 run_directory = Path(os.environ[RUN]) if RUN in os.environ else _make_run()
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """Make a directory that any user may pass through; pytest closes its own to others."""
+    directory = Path(tempfile.mkdtemp(dir=run_directory))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,31 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running `serve` with small parts, and what it says."""
+"""A home for a `serve` of a test's own, and what starts one there."""
 
-import json
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from nightdrop.config import Config, load_config
+from cli.serving import Served
 from nightdrop.db.embedded import EmbeddedPostgres
-
-_PROGRAM = Path(__file__).with_name("tiny_parts.py")
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Make a home whose parents are open, as those of pytest's own directories are not."""
+    """Make room for a home whose parents are open, as those of pytest's directories are not."""
     made = Path(tempfile.mkdtemp(prefix="nightdrop-test-"))
     made.chmod(0o777)
     yield made / "home"
@@ -33,93 +23,8 @@ def home() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-@dataclass(slots=True)
-class Serving:
-    """A `serve` in a process of its own."""
-
-    process: subprocess.Popen[str]
-    config: Config
-    said: list[str] = field(default_factory=list)
-    _unused: list[dict[str, Any]] = field(default_factory=list)
-
-    def wait_for(self, event: str, **facts: object) -> dict[str, Any]:
-        """Read what it says up to a line with this event and these facts."""
-        wanted = {"event": event, **facts}
-        for position, line in enumerate(self._unused):
-            if wanted.items() <= line.items():
-                return self._unused.pop(position)
-        assert self.process.stderr is not None
-        for text in self.process.stderr:
-            self.said.append(text)
-            if text.startswith("{"):
-                line = json.loads(text)
-                if wanted.items() <= line.items():
-                    return line
-                self._unused.append(line)
-        pytest.fail(f"it ended without {wanted}:\n{''.join(self.said)}")
-
-    def port(self, name: str) -> int:
-        """Wait until a part listens, and return its port."""
-        return int(self.wait_for("listens", listener=name)["port"])
-
-    def end(self) -> int:
-        """Wait for the end and return the exit status."""
-        assert self.process.stderr is not None
-        self.said.extend(self.process.stderr)
-        return self.process.wait()
-
-    def stop(self) -> int:
-        """Ask it to stop, and wait."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.end()
-
-
-class Served:
-    """Starts `serve` in one home, more than once if need be."""
-
-    def __init__(self, home: Path, stack: ExitStack) -> None:
-        self.home = home
-        self._stack = stack
-
-    def start(self, *, environ: dict[str, str] | None = None, **options: object) -> Serving:
-        """Start it with options of `tiny_parts` and more settings."""
-        own = {name: value for name, value in os.environ.items() if "NIGHTDROP_" not in name}
-        settings = {
-            "NIGHTDROP_HOME": str(self.home),
-            "NIGHTDROP_SFTP_PORT": "0",
-            "NIGHTDROP_WEB_PORT": "0",
-            "NIGHTDROP_LOG_FORMAT": "json",
-            **(environ or {}),
-        }
-        process = self._stack.enter_context(
-            subprocess.Popen(
-                [sys.executable, str(_PROGRAM), json.dumps(options)],
-                env={**own, **settings},
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-        self._stack.callback(process.kill)
-        return Serving(process, load_config(settings))
-
-
 @pytest.fixture
 def served(home: Path) -> Iterator[Served]:
     """Return what starts `serve`; whatever it started is killed after the test."""
     with ExitStack() as stack:
         yield Served(home, stack)
-
-
-@contextmanager
-def connected(port: int) -> Iterator[socket.socket]:
-    """Connect to a part."""
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        yield connection
-
-
-def who_listens(port: int) -> dict[str, Any]:
-    """Ask a tiny part what process it is."""
-    with connected(port) as connection, connection.makefile("rb") as stream:
-        told = stream.read().decode()
-    answer: dict[str, Any] = json.loads(told[told.index("{") :])
-    return answer

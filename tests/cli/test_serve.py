@@ -11,7 +11,7 @@ import sys
 import psycopg
 import pytest
 
-from cli.conftest import Served, Serving, who_listens
+from cli.serving import Served, Serving, who_listens
 from nightdrop.config import SERVICE_USER
 from nightdrop.db.embedded import EmbeddedPostgres
 from nightdrop.db.embedded_postmaster import find_postmaster

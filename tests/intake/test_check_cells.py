@@ -16,21 +16,74 @@ from nightdrop.intake.cells import CellReader, ReadCells
 
 TODAY = date(2026, 9, 1)
 COLUMNS = tuple(
-    Column(heading=f"{rule} {required}", name=f"{rule.name}_{required}", rule=rule,
-           required=required, choices=("ENROLLED", "WITHDREW") if rule is Rule.CHOICE else ())
+    Column(
+        heading=f"{rule} {required}",
+        name=f"{rule.name}_{required}",
+        rule=rule,
+        required=required,
+        choices=("ENROLLED", "WITHDREW") if rule is Rule.CHOICE else (),
+    )
     for rule in Rule
     for required in (False, True)
 )
 
 #: Texts near the edges of each rule, and texts of anything at all.
-LIKELY = st.sampled_from([
-    "", " ", "\u00a0", "A1", "A-1", "x" * 20, "x" * 21, "x" * 255, "x" * 256, "é" * 255, "é" * 256,
-    "M", "f", "Female", "MALE", "ENROLLED", "enrolled", "en", "EN", "xx", "(614) 555-0100",
-    " 614 ", "call me", "a@b.org", "a@b", "a b@c.org", "é@b.org", "a@b.org,c@d.org", "a\x07@b.org",
-    "a@b\x1c.org", "04/01/2015", "4/1/2015", "2015-04-01", "2015-02-30", "09/02/2026", "09/01/2026",
-    "09/01/1906", "09/02/1906", "01/01/0010", "0000-01-01", "Jose\u0301", "a\nb", "a\tb", "a\x00b",
-    "\u0085", "a\u0085b", "\x1c", "M\u0307", "٣", "\u212b", "a\u200b", "\ufeffa",
-])
+LIKELY = st.sampled_from(
+    [
+        "",
+        " ",
+        "\u00a0",
+        "A1",
+        "A-1",
+        "x" * 20,
+        "x" * 21,
+        "x" * 255,
+        "x" * 256,
+        "é" * 255,
+        "é" * 256,
+        "M",
+        "f",
+        "Female",
+        "MALE",
+        "ENROLLED",
+        "enrolled",
+        "en",
+        "EN",
+        "xx",
+        "(614) 555-0100",
+        " 614 ",
+        "call me",
+        "a@b.org",
+        "a@b",
+        "a b@c.org",
+        "é@b.org",
+        "a@b.org,c@d.org",
+        "a\x07@b.org",
+        "a@b\x1c.org",
+        "04/01/2015",
+        "4/1/2015",
+        "2015-04-01",
+        "2015-02-30",
+        "09/02/2026",
+        "09/01/2026",
+        "09/01/1906",
+        "09/02/1906",
+        "01/01/0010",
+        "0000-01-01",
+        "Jose\u0301",
+        "a\nb",
+        "a\tb",
+        "a\x00b",
+        "\u0085",
+        "a\u0085b",
+        "\x1c",
+        "M\u0307",
+        "٣",
+        "\u212b",
+        "a\u200b",
+        "\ufeffa",
+    ]
+)
 TEXTS = st.one_of(
     LIKELY,
     st.text(max_size=8),
@@ -49,9 +102,7 @@ def read(columns: tuple[Column, ...], cells: dict[str, list[str]]) -> ReadCells:
 def test_each_cell_is_what_the_rule_says(texts: list[str]) -> None:
     """Line ends are LF by then; the rest of Unicode is as it comes."""
     found = read(COLUMNS, {column.name: texts for column in COLUMNS})
-    faults = {
-        (fault.column.name, row): fault.code for fault in found.faults for row in fault.rows
-    }
+    faults = {(fault.column.name, row): fault.code for fault in found.faults for row in fault.rows}
     for column in COLUMNS:
         for row, text in enumerate(texts):
             wanted = canonical(column, text, today=TODAY)

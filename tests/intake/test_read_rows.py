@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
+import polars as pl
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -162,7 +163,7 @@ def test_blocks_of_any_size_give_the_same_rows(
     tmp_path: Path, line_end: str, block_bytes: int
 ) -> None:
     text = "".join(
-        f"{n},\"street {n}{line_end}flat {n}\",c{line_end}" if n % 7 == 3 else f"{n},b,c{line_end}"
+        f'{n},"street {n}{line_end}flat {n}",c{line_end}' if n % 7 == 3 else f"{n},b,c{line_end}"
         for n in range(200)
     )
     once = read(tmp_path / "a.csv", text.encode(), width=3)
@@ -244,3 +245,29 @@ def test_a_text_that_breaks_off_says_where(tmp_path: Path) -> None:
     ):
         rows = text_rows(tmp_path / "a.csv", data, width=2, block_bytes=BLOCK_BYTES)
         assert [raw.cut_off_line for raw in rows.read_all()] == [line]
+
+
+@given(data=st.data())
+def test_rows_are_read_again_by_their_numbers(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    lines = data.draw(
+        st.lists(
+            st.sampled_from(['{n},"b,b",c', "{n},b,c", '{n},"b\nb",c', "{n},b", ""]), max_size=30
+        )
+    )
+    text = "".join(line.format(n=n) + "\n" for n, line in enumerate(lines))
+    path = tmp_path_factory.getbasetemp() / "again.csv"
+    rows = text_rows(path, text.encode(), width=3, block_bytes=data.draw(st.integers(30, 90)))
+    frames = [raw.frame for raw in rows.read_all()]
+    found = pl.concat(frames) if frames else pl.DataFrame(schema=["c0", "c1", "c2"])
+    marks = st.lists(st.booleans(), min_size=found.height, max_size=found.height)
+    wanted = pl.Series(data.draw(marks), dtype=pl.Boolean)
+    columns = [column for column in rows.layout.columns if column is not None]
+    again = [
+        (number, *cells)
+        for numbers, frame in rows.read_again(wanted, columns=columns)
+        for number, cells in zip(numbers, frame.rows(), strict=True)
+    ]
+    kept = found.with_row_index().filter(wanted)
+    assert again == kept.rows()

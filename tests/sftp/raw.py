@@ -59,6 +59,10 @@ class RawSftp:
         """Wait until what was sent has left."""
         await self._writer.drain()
 
+    def close(self) -> None:
+        """Close the channel after what was sent."""
+        self._writer.close()
+
     async def receive(self) -> bytes:
         """Return the next packet without its length."""
         (size,) = struct.unpack(">I", await self._reader.readexactly(4))

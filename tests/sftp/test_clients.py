@@ -219,3 +219,52 @@ def test_psftp_puts_gets_and_lists(
     assert (local / "back.csv").read_bytes() == CONTENT
     assert "-rw-r--r--" in done.stdout
     assert server.upload("applegrove.org", EPOCH, "s.csv").read_bytes() == CONTENT
+
+
+def make_night(directory: Path) -> Path:
+    night = directory / EPOCH
+    night.mkdir()
+    (night / "COMPLETE").touch()
+    for name in ("guardians.csv", "students.csv"):
+        (night / name).write_bytes(CONTENT)
+    return night
+
+
+def check_night(server: Nightdrop) -> None:
+    """Check that the night sealed once and whole."""
+    (event,) = server.wait_for(EventKind.SEALED)
+    files = event.facts["files"]
+    assert isinstance(files, list)
+    assert len(files) == 2
+    for name in ("guardians.csv", "students.csv"):
+        assert server.upload("applegrove.org", EPOCH, name).read_bytes() == CONTENT
+
+
+@pytest.mark.skipif(not shutil.which("lftp"), reason="lftp is not installed")
+def test_lftp_mirrors_over_three_connections(
+    server: Nightdrop, openssh: OpenSsh, local: Path
+) -> None:
+    night = make_night(local)
+    program = f"ssh -a -x {' '.join(openssh.options)}"
+    script = (
+        f"set sftp:connect-program '{program}'; set net:max-retries 1;"
+        f" open -p {server.port} -u applegrove.org, sftp://127.0.0.1;"
+        f" mirror -R -P 3 {night} /upload/{EPOCH}"
+    )
+    subprocess.run(["lftp", "-c", script], check=True, capture_output=True, timeout=60)
+    check_night(server)
+
+
+@pytest.mark.skipif(not shutil.which("rclone"), reason="rclone is not installed")
+def test_rclone_copies(server: Nightdrop, apple_key: ClientKey, local: Path) -> None:
+    night = make_night(local)
+    remote = (
+        f":sftp,host=127.0.0.1,port={server.port},user=applegrove.org,key_file={apple_key.path},"
+        f"shell_type=none,disable_hashcheck=true:/upload/{EPOCH}"
+    )
+    for command in (("copy",), ("check", "--download")):
+        subprocess.run(
+            ["rclone", "--config", os.devnull, *command, str(night), remote],
+            check=True, capture_output=True, timeout=60,
+        )  # fmt: skip
+    check_night(server)

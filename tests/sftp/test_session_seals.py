@@ -8,8 +8,10 @@ import asyncssh
 import pytest
 
 from nightdrop.core.events import Event, EventKind
+from nightdrop.sftp.packets import Kind, OpenFlag
 from nightdrop.storage.seal import read_record
 from sftp.harness import EPOCH, ClientKey, MakeServer, Nightdrop, OpenSsh, connect, read, touch
+from sftp.raw import RawSftp, packet, string
 
 FOLDER = f"/upload/{EPOCH}"
 
@@ -270,3 +272,21 @@ def test_a_marker_that_ends_nothing_is_told(
     )
     (event,) = server.wait_for(EventKind.MARKER_OUTSIDE_EPOCH)
     assert event.facts == {"path": path, "marker": path.rsplit("/", 1)[1], "hint": hint}
+
+
+def test_what_was_sent_before_a_clean_end_is_done_without_waiting_for_answers(
+    server: Nightdrop, apple_key: ClientKey
+) -> None:
+    async def work() -> None:
+        async with connect(server, apple_key) as connection:
+            raw = await RawSftp.greeted(connection)
+            await raw.ask(Kind.MKDIR, string(FOLDER.encode()), bytes(4))
+            name = f"{FOLDER}/COMPLETE".encode()
+            handle = await raw.open_file(name, OpenFlag.WRITE | OpenFlag.CREATE)
+            read = packet(Kind.READ, handle, bytes(12))
+            raw.send(*[read] * 2000, packet(Kind.CLOSE, handle))
+            raw.close()
+            await asyncio.to_thread(server.wait_for, EventKind.SEALED)
+
+    asyncio.run(work())
+    assert server.of_kind(EventKind.FILE_TORN) == []

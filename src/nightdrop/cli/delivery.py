@@ -3,11 +3,15 @@
 
 import typer
 
+from nightdrop.cli.errors import explain
 from nightdrop.cli.session import open_database, print_json, print_table
 from nightdrop.core.delivery.report import as_json, write_report_text
+from nightdrop.core.epochs import NotAnEpochName
 from nightdrop.db.access import find_delivery, find_district
 from nightdrop.services.deliveries import list_deliveries
 from nightdrop.services.reports import report_delivery, summarise_delivery
+from nightdrop.services.scan import find_misnamed
+from nightdrop.storage.tree import Tree
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -30,8 +34,9 @@ def list_all(
 
     Example: nightdrop delivery list applegrove.org --json
     """
-    open_database(context)
-    found = list_deliveries(find_district(username).id)
+    config = open_database(context)
+    district = find_district(username)
+    found = list_deliveries(district.id)
     if for_scripts:
         print_json([summarise_delivery(delivery) for delivery in found])
         return
@@ -48,6 +53,10 @@ def list_all(
             for d in found
         ],
     )
+    for name in find_misnamed(Tree(config.tree), district.id):
+        typer.echo(
+            f"note: /upload/{name} holds a marker, but {explain(NotAnEpochName(name))}", err=True
+        )
 
 
 @app.command()

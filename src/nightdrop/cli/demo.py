@@ -8,6 +8,7 @@ it is run; nothing is pretended.
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -57,7 +58,7 @@ class Scratch:
     def run(self, command: list[str], *, show: tuple[str, ...] = ()) -> str:
         """Run a command; raises DemoFailed when it does not end with 0."""
         if show:
-            typer.echo(f"   $ nightdrop {' '.join(self.short(word) for word in show)}")
+            typer.echo(f"   $ nightdrop {shlex.join(self.short(word) for word in show)}")
         ended = subprocess.run(  # noqa: S603 - our own program and the system's sftp
             command,
             env=self.environ,

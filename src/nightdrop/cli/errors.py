@@ -46,8 +46,8 @@ SENTENCES: Mapping[str, str] = {
     "unknown-time-zone": "there is no time zone {name}; use a name such as America/New_York",
     "nightly-without-time": "--mode nightly needs the time of the load: add --nightly-at HH:MM",
     "unknown-table": "the roster has no table {table}; it has {known}",
-    "not-an-epoch-name": "{text!r} is no epoch: name the directory YYYYMMDD-HHMMSS, such as"
-    " 20261123-020000",
+    "not-an-epoch-name": "{text!r} is no epoch; rename the directory to YYYYMMDD-HHMMSS, such"
+    " as 20261123-020000, and it is taken",
     # Keys
     "private-key-given": "This is a private key. Consider it leaked: make a new pair. Nothing of"
     " it was stored; install the new pair's public half, the file that ends in .pub",

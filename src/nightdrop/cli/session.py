@@ -2,6 +2,7 @@
 """What every command that needs the database does first."""
 
 import json
+import logging
 import sys
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import UUID
 import typer
 
 from nightdrop.cli.migrate import ensure_migrated
+from nightdrop.cli.privileges import prepare_places
 from nightdrop.config import Config, load_config
 from nightdrop.db.embedded import EmbeddedPostgres
 
@@ -22,6 +24,9 @@ def open_database(context: typer.Context) -> Config:
     is our own and refused when it is not.
     """
     config = load_config()
+    # A database that is away is told in one line, by whoever asked for it.
+    logging.getLogger("psycopg.pool").addHandler(logging.NullHandler())
+    prepare_places(config)
     if config.is_embedded:
         context.with_resource(EmbeddedPostgres(config.home).attach())
     ensure_migrated(config)

@@ -250,10 +250,9 @@ class Supervisor:
         """Ask all parts to end; kill who has not in time, or at a second request."""
         self._kill_all(signal.SIGTERM)
         deadline = time.monotonic() + self._grace_seconds
-        requests = self._signals.stop_requests
         while any(child.pid for child in self._children):
             is_late = time.monotonic() > deadline
-            if is_late or self._signals.stop_requests > max(1, requests):
+            if is_late or self._signals.stop_requests > 1:
                 self._kill_all(signal.SIGKILL)
             for key, _ in self._selector.select(0.1):
                 if isinstance(key.data, _Child):

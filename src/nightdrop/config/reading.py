@@ -78,7 +78,8 @@ def load_config(
         for name, value in (overrides or {}).items()
         if value is not None
     }
-    home = given.get("home", _Given(f"{PREFIX}HOME", default_home(environ)))
+    usual_home = default_home(environ, is_root=os.geteuid() == 0)
+    home = given.get("home", _Given(f"{PREFIX}HOME", usual_home))
     given = _from_file(_one_path(home) / FILE_NAME) | given | {"home": home}
     try:
         return Config.model_validate({name: entry.value for name, entry in given.items()})
@@ -90,7 +91,7 @@ def read_secret_key(config: Config) -> str | None:
     """Return the secret that signs sessions; None before the first start made it."""
     try:
         return config.secret_key_file.read_text("utf-8").strip() or None
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
@@ -142,7 +143,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, _Given]:
 def _from_file(path: Path) -> dict[str, _Given]:
     try:
         values = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)

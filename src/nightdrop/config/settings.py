@@ -45,9 +45,9 @@ class LogFormat(StrEnum):
     TEXT = "text"
 
 
-def default_home(environ: Mapping[str, str]) -> Path:
+def default_home(environ: Mapping[str, str], *, is_root: bool) -> Path:
     """Return HOME when nobody names one: the system's place for root, else the user's own."""
-    if os.geteuid() == 0:
+    if is_root:
         return ROOT_HOME
     data = environ.get("XDG_DATA_HOME")
     if data and Path(data).is_absolute():
@@ -85,7 +85,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     home: AbsolutePath = Field(
-        default_factory=lambda: default_home(os.environ),
+        default_factory=lambda: default_home(os.environ, is_root=os.geteuid() == 0),
         description="Directory of this node's own data: the embedded PostgreSQL, the journal,"
         " the key snapshot and nightdrop.toml.",
     )

@@ -79,20 +79,20 @@ def read_exact(data: bytes, *, width: int, first_line: int) -> ExactRows:
     )
     is_blank = is_empty & pl.col("follows_sound")
     blank = lines.filter(is_blank)["line"]
-    sound = lines.filter("is_sound")
     found = FaultyLines(count=len(blank), lines=blank.head(_KEPT).to_list())
     reader = _OddLines(width=width, blank=found)
     for run in _runs(lines.filter(~pl.col("is_sound") & ~is_blank)):
         reader.read(run)
-    return _joined(sound, reader)
+    return _joined(lines, reader)
 
 
 def _split(data: bytes, *, first_line: int) -> pl.DataFrame:
     """Make a frame of the lines, without LF; the CR of a CRLF stays, Polars knows it."""
     text = pl.Series("text", [data], dtype=pl.Binary).cast(pl.String)
-    lines = text.str.strip_suffix("\n").str.split("\n").explode()
+    lines = text.str.split("\n").explode()
     numbers = pl.int_range(first_line, first_line + len(lines), dtype=pl.UInt32, eager=True)
-    return pl.DataFrame([numbers.alias("line"), lines])
+    # What follows the last LF is no line.
+    return pl.DataFrame([numbers.alias("line"), lines]).head(-1)
 
 
 def _runs(lines: pl.DataFrame) -> Iterator[list[tuple[int, str]]]:
@@ -143,20 +143,17 @@ class _OddLines:
             position += len(line_text) + 1
 
 
-def _joined(sound: pl.DataFrame, odd: _OddLines) -> ExactRows:
-    """Put the sound lines and the records of the runs into the order of the file."""
-    frame = parse(_as_bytes(sound["text"]), width=odd.width) if sound.height else None
-    lines = sound["line"]
-    if odd.rows or frame is None:
-        schema = {str(position): pl.String for position in range(odd.width)}
-        others = pl.DataFrame(odd.rows, schema=schema, orient="row")
-        lines = pl.concat([lines, pl.Series("line", odd.lines, dtype=pl.UInt32)])
-        order = lines.arg_sort()
-        frame = (others if frame is None else pl.concat([frame, others]))[order]
-        lines = lines[order]
-    return ExactRows(frame=frame, lines=lines, faults=odd.faults, blank_lines=odd.blank)
-
-
-def _as_bytes(lines: pl.Series) -> bytes:
-    joined: bytes = lines.str.join("\n").cast(pl.Binary).item()
-    return joined + b"\n"
+def _joined(lines: pl.DataFrame, odd: _OddLines) -> ExactRows:
+    """Parse the sound lines, with an empty row wherever a record of the runs goes in."""
+    kept = lines.filter(pl.col("is_sound") | pl.col("line").is_in(odd.lines))
+    places = (~kept["is_sound"]).arg_true()
+    texts = kept["text"].scatter(places, '""' + "," * (odd.width - 1)) if odd.rows else kept["text"]
+    # The joined text ends in an LF; without any line there is nothing to parse.
+    joined: bytes = texts.str.join("\n").cast(pl.Binary).item()
+    frame = parse(joined + b"\n" if kept.height else b"", width=odd.width)
+    cells = zip(*odd.rows, strict=True)
+    frame = frame.with_columns(
+        frame[str(position)].scatter(places, pl.Series(texts, dtype=pl.String))
+        for position, texts in enumerate(cells)
+    )
+    return ExactRows(frame, kept["line"], odd.faults, odd.blank)

@@ -49,6 +49,7 @@ def parse(data: bytes, *, width: int) -> pl.DataFrame:
         infer_schema=False,
         schema={str(position): pl.String for position in range(width)},
         empty_string_is_null=False,
+        raise_if_empty=False,
     )
 
 

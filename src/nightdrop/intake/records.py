@@ -54,6 +54,10 @@ class BadRecord:
 
 def read_record(text: str, start: int = 0) -> Record | BadRecord:
     """Read the record that begins at `start`, over as many lines as its quotes ask for."""
+    end = text.find("\n", start)
+    end = len(text) if end < 0 else end
+    if text.find('"', start, end) < 0:
+        return Record(tuple(text[start:end].split(",")), min(end + 1, len(text)))
     cells: list[str] = []
     position = start
     while True:

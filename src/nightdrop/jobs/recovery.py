@@ -26,9 +26,12 @@ def retry_stalled_jobs() -> int:
         task_name=None,
     )
     for job in jobs:
-        if job["attempts"] >= MAX_ATTEMPTS:
+        # A periodic job comes again by itself; giving it back would fail where the next one
+        # waits already, because one name may wait only once.
+        is_periodic = job["queueing_lock"] is not None
+        if is_periodic or job["attempts"] >= MAX_ATTEMPTS:
             connector.execute_query(
-                sql.queries["finish_job"], job_id=job["id"], status="failed", delete_job=False
+                sql.queries["finish_job"], job_id=job["id"], status="failed", delete_job=is_periodic
             )
             continue
         connector.execute_query(

@@ -11,6 +11,7 @@ from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from nightdrop.config import load_config
+from nightdrop.jobs.intervals import write_cron
 from nightdrop.jobs.recovery import retry_stalled_jobs
 from nightdrop.jobs.silence import silent
 from nightdrop.services import checks, finishing, loads, scan
@@ -22,6 +23,8 @@ log = structlog.get_logger()
 #: A step is tried three times in all (`services.checks.MAX_ATTEMPTS` counts them in the
 #: database); the queue's own tries are a few more, for a database that was away.
 RETRY = RetryStrategy(max_attempts=8, wait=1, exponential_wait=2)
+#: How often jobs of dead workers are looked for.
+RECOVERY_SECONDS = 5
 
 
 class _Ids(TypedDict):
@@ -44,10 +47,12 @@ def check_delivery(*, district: str, delivery: str) -> None:
     with ExitStack() as scratch:
         bundle = checks.check_delivery(**ids, tree=tree, clock=clock, scratch=scratch)
         log.info("checked", district=district, delivery=delivery, is_ready=bundle is not None)
-        if bundle is not None:
-            # The load's own job comes too, and finds the work done.
-            is_loaded = loads.load_delivery(**ids, tree=tree, clock=clock, bundle=bundle)
-            log.info("loaded", district=district, delivery=delivery, is_loaded=is_loaded)
+        # The load's own job comes too, and leaves it to this one. Without a bundle this may
+        # be the second try of a job whose first one ended in the middle of the load.
+        is_loaded = loads.load_delivery(
+            **ids, tree=tree, clock=clock, running=Job.CHECK, bundle=bundle
+        )
+        log.info("check job ended", district=district, delivery=delivery, is_loaded=is_loaded)
     loads.wake_next(UUID(district), clock=clock)
 
 
@@ -74,7 +79,7 @@ def finish_delivery(*, district: str, delivery: str) -> None:
     log.info("finished", district=district, delivery=delivery, is_finished=is_finished)
 
 
-@app.periodic(cron="* * * * *")
+@app.periodic(cron=write_cron(load_config().scan_seconds))
 @app.task(name="scan_tree", queueing_lock="scan_tree")
 @silent
 def scan_tree(timestamp: int) -> None:
@@ -96,7 +101,7 @@ def run_scan() -> None:
         log.warning("scan found unreported seals", count=found)
 
 
-@app.periodic(cron="*/5 * * * * *")
+@app.periodic(cron=write_cron(RECOVERY_SECONDS))
 @app.task(name="retry_stalled", queueing_lock="retry_stalled")
 @silent
 def retry_stalled(timestamp: int) -> None:

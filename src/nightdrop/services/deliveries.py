@@ -105,12 +105,16 @@ def move(
 
 
 def end_session(district: UUID, session: UUID, *, now: datetime) -> None:
-    """Let the epochs go that waited for the session that sealed them."""
+    """Let the epochs go that waited for the session that sealed them.
+
+    Their rows are locked: a delivery that comes to rest meanwhile either waits and then finds
+    that it may leave, or is seen here at rest and is sent off.
+    """
     with in_district(district):
-        waiting = list(
-            Delivery.objects.filter(session=session, finished_at=None, settles_at__gt=now)
+        waiting = Delivery.objects.select_for_update(no_key=True).filter(
+            session=session, finished_at=None, settles_at__gt=now
         )
-        for delivery in waiting:
+        for delivery in waiting.order_by("id"):
             Delivery.objects.filter(id=delivery.id).update(settles_at=now)
             if FOLLOW_UPS.get(State(delivery.state)) is Job.FINISH:
                 defer(Job.FINISH, district=district, delivery=delivery.id)

@@ -64,11 +64,11 @@ def add_district(
     is_nightly: bool,
     tree: Tree,
 ) -> District:
-    """Make a district: its row, then its directories.
+    """Make a district: its row and its directories.
 
-    The directories are made last and again whenever they are missing, so that a crash in
-    between leaves an account that works. Raises BadUsername, UsernameTaken,
-    UnknownTimeZone, NightlyWithoutTime.
+    The row is committed when the directories are there, so that no account can be seen
+    that has none; a crash in between leaves empty directories, which nobody looks at.
+    Raises BadUsername, UsernameTaken, UnknownTimeZone, NightlyWithoutTime, OSError.
     """
     username = username.strip().lower()
     if not USERNAME.fullmatch(username):
@@ -87,9 +87,9 @@ def add_district(
                 mode=District.Mode.NIGHTLY if is_nightly else District.Mode.IMMEDIATE,
                 nightly_at=nightly_at,
             )
+            tree.add_district(district)
     except IntegrityError:
         raise UsernameTaken(username) from None
-    tree.add_district(district)
     return made
 
 

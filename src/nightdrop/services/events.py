@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
-from nightdrop.core.events import Event, EventKind
+from nightdrop.core.events import JSON, Event, EventKind
 from nightdrop.db.access import in_district
 from nightdrop.db.models import AccountKey, AuditEvent, District
 from nightdrop.services.deliveries import end_session, record_seal
@@ -48,7 +49,7 @@ def _keep(events: Sequence[Event]) -> None:
                 session=event.session,
                 at=event.at,
                 kind=event.kind,
-                facts=dict(event.facts),
+                facts={name: _storable(fact) for name, fact in event.facts.items()},
             )
             for event in events
         ),
@@ -56,11 +57,28 @@ def _keep(events: Sequence[Event]) -> None:
     )
 
 
+def _storable(fact: JSON) -> JSON:
+    """Replace what the database takes in no text, and a client may have put into a path.
+
+    An event that can never be stored would keep all later ones of its node waiting.
+    """
+    if isinstance(fact, str):
+        return fact.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+    if isinstance(fact, list):
+        return [_storable(inner) for inner in fact]
+    if isinstance(fact, dict):
+        return {name: _storable(inner) for name, inner in fact.items()}
+    return fact
+
+
 def _mark_used(events: Sequence[Event]) -> None:
     for event in events:
         if event.kind is EventKind.LOGIN_ACCEPTED:
+            # Another node may have shipped a later login before.
             AccountKey.objects.filter(
-                fingerprint=event.facts["fingerprint"], revoked_at=None
+                Q(last_used_at=None) | Q(last_used_at__lt=event.at),
+                fingerprint=event.facts.get("fingerprint"),
+                revoked_at=None,
             ).update(last_used_at=event.at)
 
 

@@ -28,7 +28,8 @@ def finish_delivery(*, district: UUID, delivery_id: UUID, tree: Tree, clock: Clo
     1. Wait for the session that sealed it, by a job of its own, unless it has settled.
     2. Write the reports into the epoch and move it, under the epoch's lock; a move that
        was interrupted is taken up where it stopped.
-    3. Set `finished_at`, for which scripts wait, unless the delivery moved on meanwhile.
+    3. Keep where it went, and set `finished_at`, for which scripts wait, unless the delivery
+       moved on meanwhile.
     """
     with in_district(district):
         delivery = Delivery.objects.get(id=delivery_id)
@@ -50,7 +51,8 @@ def finish_delivery(*, district: UUID, delivery_id: UUID, tree: Tree, clock: Clo
     if delivery.processed_name is None:
         delivery.processed_name = _move_away(delivery, tree=tree)
     with in_district(district):
-        return _mark_finished(delivery, now=clock(), processed_name=delivery.processed_name)
+        Delivery.objects.filter(id=delivery.id).update(processed_name=delivery.processed_name)
+        return _mark_finished(delivery, now=clock())
 
 
 def _move_away(delivery: Delivery, *, tree: Tree) -> str:
@@ -81,8 +83,8 @@ def write_reports(delivery: Delivery) -> Mapping[str, bytes]:
     }
 
 
-def _mark_finished(delivery: Delivery, *, now: datetime, **fields: str | None) -> bool:
+def _mark_finished(delivery: Delivery, *, now: datetime) -> bool:
     unchanged = Delivery.objects.filter(
         id=delivery.id, state=delivery.state, state_since=delivery.state_since
     )
-    return bool(unchanged.update(finished_at=now, **fields))
+    return bool(unchanged.update(finished_at=now))

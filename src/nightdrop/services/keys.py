@@ -10,7 +10,7 @@ from typing import ClassVar
 from uuid import UUID
 
 import psycopg
-from django.db import DatabaseError, connection
+from django.db import Error, IntegrityError, connection
 from psycopg.conninfo import make_conninfo
 
 from nightdrop.core.accounts import Account, AccountKey, Snapshot
@@ -21,6 +21,8 @@ from nightdrop.db.models import AccountKey as KeyRow
 
 #: The channel on which the database says that accounts or keys have changed.
 CHANNEL = "nightdrop_keys"
+#: How much of a label is kept; a pasted line may have a comment of any length.
+LABEL_CHARACTERS = 200
 #: How long a watcher waits before it asks a database that was away again.
 RECONNECT_SECONDS = 0.2
 
@@ -83,23 +85,32 @@ def add_key(
     key = read_public_key(text)
     warnings = check_policy(key)
     allowed = [_canonical_network(network) for network in networks or key.options.networks]
-    with in_district(district):
-        present = KeyRow.objects.filter(fingerprint=key.fingerprint, revoked_at=None).first()
-        if present is not None:
-            raise KeyAlreadyInstalled(key.fingerprint, label=present.label)
-        row = KeyRow.objects.create(
-            id=key_id,
-            district_id=district,
-            fingerprint=key.fingerprint,
-            type=key.type.value,
-            bits=key.bits,
-            blob=key.blob,
-            label=key.comment if label is None else label,
-            expires_at=expires_at or key.options.expires_at,
-            networks=allowed,
-            added_at=now,
-        )
+    row = KeyRow(
+        id=key_id,
+        district_id=district,
+        fingerprint=key.fingerprint,
+        type=key.type.value,
+        bits=key.bits,
+        blob=key.blob,
+        label=(key.comment if label is None else label)[:LABEL_CHARACTERS],
+        expires_at=expires_at or key.options.expires_at,
+        networks=allowed,
+        added_at=now,
+    )
+    try:
+        with in_district(district):
+            row.save(force_insert=True)
+    except IntegrityError:
+        _refuse_installed(district, key.fingerprint)
+        raise
     return InstalledKey(row=row, warnings=warnings)
+
+
+def _refuse_installed(district: UUID, fingerprint: str) -> None:
+    with in_district(district):
+        present = KeyRow.objects.filter(fingerprint=fingerprint, revoked_at=None).first()
+    if present is not None:
+        raise KeyAlreadyInstalled(fingerprint, label=present.label) from None
 
 
 def list_keys(district: UUID) -> list[KeyRow]:
@@ -161,7 +172,7 @@ def watch_snapshot(
     while not stop.is_set():
         try:
             yield from _watch_connected(stop=stop, reread_seconds=reread_seconds, clock=clock)
-        except (DatabaseError, psycopg.Error):
+        except (Error, psycopg.Error):
             close_connections()
             stop.wait(RECONNECT_SECONDS)
 

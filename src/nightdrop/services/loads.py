@@ -11,7 +11,7 @@ from nightdrop.intake.checked import CheckedBundle
 from nightdrop.intake.load import apply, compare, load_order
 from nightdrop.services.checks import MAX_ATTEMPTS, Clock, read_delivery
 from nightdrop.services.deliveries import move
-from nightdrop.services.queue import Job, defer
+from nightdrop.services.queue import Job, defer, is_running
 from nightdrop.storage.tree import Tree
 
 
@@ -25,18 +25,20 @@ def load_delivery(
     delivery_id: UUID,
     tree: Tree,
     clock: Clock,
+    running: Job = Job.LOAD,
     bundle: CheckedBundle | None = None,
 ) -> bool:
-    """Load a `ready` delivery. Returns whether it is loaded when this ends.
+    """Load a `ready` delivery, as part of the job `running`. Returns whether this loaded it.
 
-    1. Take the step, unless it is not due or an earlier delivery has yet to load.
+    1. Take the step, unless it is not due or an earlier delivery has yet to load; or take
+       it up again after a worker died in it.
     2. Read the files again, unless `bundle` is what their check has just read.
     3. In one transaction: lock the roster, see that nobody else has finished the load,
        compare, apply, count, move to `loaded`. Killed anywhere: the old roster or the
        new one. Another worker may have been given the same delivery; it waits at the
        lock and then finds the work done.
     """
-    delivery = _take_step(district, delivery_id, clock=clock)
+    delivery = _take_step(district, delivery_id, clock=clock, running=running)
     if delivery is None:
         return False
     with ExitStack() as scratch:
@@ -50,7 +52,9 @@ def load_delivery(
     return delivery.state == State.LOADED
 
 
-def _take_step(district: UUID, delivery_id: UUID, *, clock: Clock) -> Delivery | None:
+def _take_step(
+    district: UUID, delivery_id: UUID, *, clock: Clock, running: Job
+) -> Delivery | None:
     with in_district(district):
         delivery = Delivery.objects.get(id=delivery_id)
         if delivery.state == State.READY:
@@ -58,7 +62,10 @@ def _take_step(district: UUID, delivery_id: UUID, *, clock: Clock) -> Delivery |
                 return None
             taken = move(delivery, Event.START_LOAD, now=clock(), attempts=1)
             return delivery if taken else None
-        if delivery.state != State.LOADING:
+        # A check's job goes on to load what it has read, and the load's own job comes at the
+        # same time: whoever is second must not take the first for dead and read it all again.
+        other = Job.CHECK if running is Job.LOAD else Job.LOAD
+        if delivery.state != State.LOADING or is_running(other, delivery=delivery_id):
             return None
         if delivery.attempts >= MAX_ATTEMPTS:
             move(delivery, Event.BREAK, now=clock(), reason="the load did not end, three times")

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from procrastinate import App
 from procrastinate.contrib.django.django_connector import DjangoConnector
+from procrastinate.contrib.django.models import ProcrastinateJob
 
 from nightdrop.db.access import lock_queue
 
@@ -34,11 +35,28 @@ def defer(job: Job, *, district: UUID, delivery: UUID, not_before: datetime | No
     """Put a job on the queue, in the caller's transaction.
 
     Checks of one district run one at a time in the order in which they were deferred,
-    and so do its loads; finishing waits for nobody. Call it inside `in_district`.
+    and so do its loads. Finishing waits for nobody and has no lock: one that waits for its
+    time would keep back a later one that may run at once. Call it inside `in_district`.
     """
+    lock = None
     if job is not Job.FINISH:
         lock_queue(district)
-    lock = f"{job}:{delivery}" if job is Job.FINISH else f"{job}:{district}"
+        lock = f"{job}:{district}"
     _deferrer.configure_task(str(job), lock=lock, schedule_at=not_before).defer(
         district=str(district), delivery=str(delivery)
     )
+
+
+def is_running(job: Job, *, delivery: UUID) -> bool:
+    """Tell whether a worker is at this job for the delivery, or died at it just now."""
+    return ProcrastinateJob.objects.filter(
+        status="doing", task_name=str(job), args__delivery=str(delivery)
+    ).exists()
+
+
+def queued_deliveries() -> set[UUID]:
+    """Return the deliveries that some job is waiting for or working on."""
+    jobs = ProcrastinateJob.objects.filter(
+        status__in=["todo", "doing"], task_name__in=[str(job) for job in Job]
+    )
+    return {UUID(args["delivery"]) for args in jobs.values_list("args", flat=True)}

@@ -9,22 +9,31 @@ a process was lost), and puts back on the queue what no job is working on.
 from collections.abc import Iterator
 from uuid import UUID, uuid4
 
-from procrastinate.contrib.django.models import ProcrastinateJob
+import structlog
 
 from nightdrop.core.delivery.machine import State
-from nightdrop.db.access import in_district, known_deliveries, unfinished_deliveries
+from nightdrop.core.errors import Refusal
+from nightdrop.db.access import (
+    all_districts,
+    in_district,
+    known_deliveries,
+    unfinished_deliveries,
+)
 from nightdrop.db.models import Delivery
 from nightdrop.services.checks import Clock
 from nightdrop.services.deliveries import record_seal
-from nightdrop.services.queue import Job, defer
+from nightdrop.services.queue import Job, defer, queued_deliveries
 from nightdrop.storage.seal import (
     SealedBy,
     SealRecord,
     marked_epochs,
+    marked_others,
     sealed_records,
     try_seal,
 )
 from nightdrop.storage.tree import Tree
+
+log = structlog.get_logger()
 
 #: The job that a delivery in this state, and not finished, must have on the queue.
 JOB_OF: dict[State, Job] = {
@@ -36,11 +45,24 @@ JOB_OF: dict[State, Job] = {
 
 
 def scan_tree(*, tree: Tree, clock: Clock, quiet_seconds: float, settle_seconds: float) -> int:
-    """Find what nobody reported. Returns how many deliveries became known by it."""
+    """Find what nobody reported. Returns how many deliveries became known by it.
+
+    Directories of a district that the database does not know are left alone. A district
+    whose files cannot be read does not keep the others from being scanned.
+    """
     found = 0
+    districts = {district.id for district in all_districts()}
     for district in tree.district_ids():
-        records = [*_seal_left_behind(tree, district, quiet_seconds=quiet_seconds)]
-        records += sealed_records(tree.district(district))
+        if district not in districts:
+            continue
+        try:
+            records = [*_seal_left_behind(tree, district, quiet_seconds=quiet_seconds)]
+            records += sealed_records(tree.district(district))
+        except (OSError, Refusal) as fault:
+            log.warning(
+                "district-not-scanned", district=str(district), fault=type(fault).__name__
+            )
+            continue
         known = known_deliveries([record.id for record in records])
         for record in sorted(records, key=lambda record: (record.sealed_at, record.id)):
             if record.id not in known:
@@ -63,23 +85,26 @@ def _seal_left_behind(tree: Tree, district: UUID, *, quiet_seconds: float) -> It
             yield outcome
 
 
+def find_misnamed(tree: Tree, district: UUID) -> list[str]:
+    """Return the directories of a district that have a marker and whose name is no epoch.
+
+    Their sender believes them delivered; nothing will ever be loaded from them as they are.
+    """
+    return sorted(marked_others(tree.district(district)))
+
+
 def _requeue_stranded(*, clock: Clock) -> None:
     """Give every unfinished delivery the job that it should have and has lost."""
-    stranded = [
-        delivery
-        for delivery in unfinished_deliveries()
-        if not _is_queued(delivery) and not _is_waiting_for_its_night(delivery, clock=clock)
-    ]
-    for delivery in stranded:
+    unfinished = unfinished_deliveries()
+    # Asked after the former: a job that ends in between is then given once too often, and
+    # finds nothing to do; the other way round one could be missed.
+    queued = queued_deliveries()
+    for delivery in unfinished:
+        if delivery.id in queued or _is_waiting_for_its_night(delivery, clock=clock):
+            continue
         job = JOB_OF.get(State(delivery.state), Job.FINISH)
         with in_district(delivery.district_id):
             defer(job, district=delivery.district_id, delivery=delivery.id)
-
-
-def _is_queued(delivery: Delivery) -> bool:
-    return ProcrastinateJob.objects.filter(
-        status__in=["todo", "doing"], args__delivery=str(delivery.id)
-    ).exists()
 
 
 def _is_waiting_for_its_night(delivery: Delivery, *, clock: Clock) -> bool:

@@ -22,7 +22,7 @@ from nightdrop.sftp.bridge import Bridge
 from nightdrop.sftp.connection import Connection
 from nightdrop.sftp.diary import Diary, Writer
 from nightdrop.sftp.handler import Handler
-from nightdrop.sftp.packets import PacketMalformed, PacketRefused, take_packet
+from nightdrop.sftp.packets import Kind, PacketMalformed, PacketRefused, take_packet
 from nightdrop.sftp.sealing import Sealer, Sealing
 from nightdrop.storage.district import DistrictTree
 
@@ -32,6 +32,8 @@ log = structlog.get_logger()
 _MAX_WAITING_BYTES: Final = 1024 * 1024
 #: Packets handed to a thread in one go.
 _BATCH_PACKETS: Final = 64
+#: Not done for a client that has closed its channel and left a heap of them behind.
+_READS: Final = frozenset({Kind.READ, Kind.READDIR})
 
 
 class SessionRoll:
@@ -205,7 +207,8 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
             packet = take_packet(self._arrived)
             if packet is None:
                 break
-            self._batch.append(packet)
+            if self._channel is not None or packet[0] not in _READS:
+                self._batch.append(packet)
         if not self._is_reading and len(self._arrived) <= _MAX_WAITING_BYTES and self._channel:
             self._is_reading = True
             self._channel.resume_reading()

@@ -83,7 +83,7 @@ class EntryLock:
                 if not self._has_entry():
                     self._unlink(descriptor)
         finally:
-            os.close(descriptor)
+            _let_go(descriptor)
 
     def _has_entry(self) -> bool:
         with self._place.upload() as upload_fd:
@@ -162,7 +162,7 @@ def _take_unsealed(place: Place, name: str, *, operation: int) -> EntryLock:
     try:
         _check_unsealed(descriptor, name)
     except (EpochSealed, OSError):
-        os.close(descriptor)
+        _let_go(descriptor)
         raise
     return EntryLock(place, name, descriptor=descriptor)
 
@@ -189,9 +189,15 @@ def _lock(
                 if _leads_to(locks_fd, name, descriptor):
                     return descriptor
             except (EpochSealed, OSError):
-                os.close(descriptor)
+                _let_go(descriptor)
                 raise
-            os.close(descriptor)
+            _let_go(descriptor)
+
+
+def _let_go(descriptor: int) -> None:
+    # Said outright: a process that was forked meanwhile would keep a lock that is only closed.
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
 
 
 def _leads_to(locks_fd: int, name: str, descriptor: int) -> bool:

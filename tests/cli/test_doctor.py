@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`doctor` finds what answers and what does not."""
+
+import json
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from cli.serving import Served
+from nightdrop.cli.doctor import ask_all, run_doctor
+from nightdrop.config import Config, load_config
+from nightdrop.db.embedded import EmbeddedPostgres
+
+
+def _config(home: Path, **settings: str) -> Config:
+    return load_config({"NIGHTDROP_HOME": str(home), **settings})
+
+
+def test_it_waits_until_every_part_answers(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serving = served.start(database="is made")
+    assert run_doctor(serving.config, wait_seconds=60, as_json=False) == 0
+    lines = capsys.readouterr().out.splitlines()
+    ports = json.loads(serving.config.ports_file.read_text())
+    assert lines == [
+        "postgres  ok     version 18",
+        f"tree      ok     {serving.config.tree}",
+        f"sftp      ok     127.0.0.1 port {ports['sftp']}",
+        f"web       ok     127.0.0.1 port {ports['web']}",
+        "worker    ok     its heart beats",
+    ]
+
+
+def test_it_starts_nothing_and_says_what_to_do(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_doctor(_config(home), wait_seconds=None, as_json=True) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is False
+    assert [part["part"] for part in told["parts"]] == ["postgres", "tree", "sftp", "web", "worker"]
+    assert not any(part["ok"] for part in told["parts"])
+    assert {part["mend"] for part in told["parts"]} == {"start it with nightdrop serve"}
+    assert not home.exists()
+
+
+def test_a_worker_whose_heart_stopped_is_found(served: Served) -> None:
+    serving = served.start(database="is made", worker="ends", parts=["worker", "sftp"])
+    serving.port("sftp")
+    worker = ask_all(serving.config)[-1]
+    assert (worker.is_well, worker.found) == (False, "no worker is there")
+
+
+def test_an_empty_database_is_told_apart(home: Path) -> None:
+    config = _config(home)
+    with EmbeddedPostgres(home).attach():
+        worker = ask_all(config)[-1]
+    assert (worker.found, worker.mend) == ("the database is empty", "run nightdrop migrate")
+
+
+def test_another_program_on_the_port_is_told_apart(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        mail = threading.Thread(target=_greet_as_mail, args=[other])
+        mail.start()
+        answers = ask_all(_config(home, NIGHTDROP_SFTP_PORT=str(port)))
+        mail.join()
+    sftp = next(one for one in answers if one.part == "sftp")
+    assert sftp.found == f"what listens on 127.0.0.1 port {port} is no SSH server"
+    assert "NIGHTDROP_SFTP_PORT" in sftp.mend
+
+
+def _greet_as_mail(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.sendall(b"220 mail.example.org ESMTP\r\n")
+
+
+def test_no_password_is_printed(home: Path) -> None:
+    url = "postgresql://app:hidden@127.0.0.1:1/roster"
+    postgres = ask_all(_config(home, NIGHTDROP_DATABASE_URL=url))[0]
+    assert not postgres.is_well
+    assert "hidden" not in postgres.found
+    assert postgres.mend == "see that NIGHTDROP_DATABASE_URL is right"
