@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Nightdrop that runs as it does for an operator, and the people who use """
+"""A Nightdrop that runs as it does for an operator: `serve`, its parts and its PostgreSQL."""
 
 import json
 import os

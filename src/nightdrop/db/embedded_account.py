@@ -48,7 +48,7 @@ def server_account(home: Path) -> Account:
     if euid != 0:
         return _account_of(euid)
     for path in (home / "postgres", home):
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             owner = path.stat().st_uid
             if owner != 0:
                 return _account_of(owner)

@@ -52,9 +52,7 @@ def load_delivery(
     return delivery.state == State.LOADED
 
 
-def _take_step(
-    district: UUID, delivery_id: UUID, *, clock: Clock, running: Job
-) -> Delivery | None:
+def _take_step(district: UUID, delivery_id: UUID, *, clock: Clock, running: Job) -> Delivery | None:
     with in_district(district):
         delivery = Delivery.objects.get(id=delivery_id)
         if delivery.state == State.READY:

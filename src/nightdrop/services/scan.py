@@ -59,9 +59,7 @@ def scan_tree(*, tree: Tree, clock: Clock, quiet_seconds: float, settle_seconds:
             records = [*_seal_left_behind(tree, district, quiet_seconds=quiet_seconds)]
             records += sealed_records(tree.district(district))
         except (OSError, Refusal) as fault:
-            log.warning(
-                "district-not-scanned", district=str(district), fault=type(fault).__name__
-            )
+            log.warning("district-not-scanned", district=str(district), fault=type(fault).__name__)
             continue
         known = known_deliveries([record.id for record in records])
         for record in sorted(records, key=lambda record: (record.sealed_at, record.id)):
