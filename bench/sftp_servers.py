@@ -80,10 +80,11 @@ def nightdrop(scratch: Path) -> Iterator[Server]:
         subprocess.run([*program, *arguments], env=environ, stdout=subprocess.DEVNULL, check=True)
 
     with _started([*program, "serve"], scratch / "nightdrop.log", environ=environ) as serve:
-        run("doctor", "--wait", str(PATIENCE_SECONDS))
+        ports = scratch / "home/run/ports.json"
+        _wait_until(lambda: ports.exists() and "sftp" in ports.read_text(), what="nightdrop serve")
         run("district", "add", DISTRICT, "--time-zone", "UTC")
         run("key", "add", DISTRICT, f"{scratch / 'id'}.pub", "--label", "bench")
-        port = json.loads((scratch / "home/run/ports.json").read_text())["sftp"]
+        port = json.loads(ports.read_text())["sftp"]
         yield Server(
             name="nightdrop",
             pid=_find_listener(_family(serve), port=port),

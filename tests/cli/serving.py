@@ -32,14 +32,14 @@ class Serving:
     def wait_for(self, event: str, **facts: object) -> dict[str, Any]:
         """Read what it says up to a line with this event and these facts."""
         wanted = {"event": event, **facts}
-        for position, line in enumerate(self._unused):
-            if wanted.items() <= line.items():
+        for position, earlier in enumerate(self._unused):
+            if wanted.items() <= earlier.items():
                 return self._unused.pop(position)
         assert self.process.stderr is not None
         for text in self.process.stderr:
             self.said.append(text)
             if text.startswith("{"):
-                line = json.loads(text)
+                line: dict[str, Any] = json.loads(text)
                 if wanted.items() <= line.items():
                     return line
                 self._unused.append(line)

@@ -147,13 +147,13 @@ class Ports:
 
     def set(self, name: str, port: int) -> None:
         """Take down where a part listens now."""
-        _say_port(self._config, name, port)
         self._ports[name] = port
         new = self._config.ports_file.with_suffix(".new")
         with acting_as(self._account):
             new.write_text(json.dumps(self._ports) + "\n", encoding="utf-8")
             new.chmod(0o644)
             new.rename(self._config.ports_file)
+        _say_port(self._config, name, port)
 
     def remove(self) -> None:
         """Say that nothing listens."""

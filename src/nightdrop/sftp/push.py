@@ -9,6 +9,7 @@ It talks to a server on this machine only, and so does not ask for a host key.
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import asyncssh
@@ -24,9 +25,10 @@ def make_key(file: Path) -> None:
     key.write_public_key(file.with_name(f"{file.name}.pub"))
 
 
-async def put_epoch(*, port: int, username: str, key: Path, epoch: str, directory: Path) -> None:
-    """Send every file of a directory into `/upload/<epoch>`, COMPLETE last."""
-    files = [file for file in sorted(directory.iterdir()) if file.name != Marker.COMPLETE]
+async def put_epoch(
+    files: Sequence[Path], *, port: int, username: str, key: Path, epoch: str
+) -> None:
+    """Send files into `/upload/<epoch>`, and COMPLETE last."""
     async with (
         asyncssh.connect(
             "127.0.0.1", port, username=username, client_keys=[str(key)], known_hosts=None
@@ -48,11 +50,11 @@ def main(arguments: list[str]) -> int:
         case ["put", port, username, key, epoch, directory]:
             asyncio.run(
                 put_epoch(
+                    [file for file in Path(directory).iterdir() if file.name != Marker.COMPLETE],
                     port=int(port),
                     username=username,
                     key=Path(key),
                     epoch=epoch,
-                    directory=Path(directory),
                 )
             )
         case _:
