@@ -15,13 +15,20 @@ from nightdrop.cli.main import set_up_django
 
 set_up_django()
 
-from acceptance.points import install_points  # noqa: E402 - the parts need Django set up
+from nightdrop.jobs import recovery  # noqa: E402 - the parts need Django set up
+
+# A dead worker is found out by its silence, for which these tests need not wait that long.
+recovery.STALLED_SECONDS = 3.0
+recovery.RECOVERY_SECONDS = 1
+
+from acceptance.points import install_points  # noqa: E402 - as above
 from nightdrop.cli.logs import configure_logging  # noqa: E402
 from nightdrop.cli.part_process import Part  # noqa: E402
 from nightdrop.cli.serve import PARTS, bring_up_to_date, run_serve  # noqa: E402
 from nightdrop.cli.supervisor import Backoff  # noqa: E402
 from nightdrop.config import Config, load_config  # noqa: E402
 from nightdrop.db.embedded import EmbeddedPostgres  # noqa: E402
+from nightdrop.jobs import main as worker  # noqa: E402
 
 #: Kills follow each other closely here; whoever waits for them should not wait for this.
 BACKOFF = Backoff(first_seconds=0.05, most_seconds=0.1)
@@ -29,6 +36,7 @@ BACKOFF = Backoff(first_seconds=0.05, most_seconds=0.1)
 
 def main(directory: Path, user: str | None) -> int:
     """Serve until a signal comes."""
+    worker.HEARTBEAT_SECONDS = 0.5
     config = load_config()
     configure_logging(config, "serve")
     parts = [_observed(PARTS[name], directory) for name in ("sftp", "worker")]
@@ -43,8 +51,10 @@ def main(directory: Path, user: str | None) -> int:
 def _observed(part: Part, directory: Path) -> Part:
     def set_up() -> None:
         part.set_up()
-        (directory / f"{part.name}.pid").write_text(f"{os.getpid()}\n", encoding="ascii")
         install_points(directory)
+        new = directory / f"{part.name}.{os.getpid()}"
+        new.write_text(f"{os.getpid()}\n", encoding="ascii")
+        new.rename(directory / f"{part.name}.pid")
 
     return Part(name=part.name, module=part.module, set_up=set_up)
 

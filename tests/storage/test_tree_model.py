@@ -25,6 +25,9 @@ EPOCHS: Final = ("20260928-021400", "20260929-021400")
 TOPS: Final = (*EPOCHS, "tmp", "loose.csv")
 NAMES: Final = ("students.csv", "COMPLETE", "CHECK", "sub")
 
+#: More would leave no epoch in which nobody writes.
+MAX_OPEN: Final = 3
+
 paths = st.one_of(
     st.tuples(st.sampled_from(TOPS)),
     st.tuples(st.sampled_from(TOPS), st.sampled_from(NAMES)),
@@ -134,15 +137,13 @@ class TreeMachine(RuleBasedStateMachine):
             assert inner is not None
             inner[parts[-1]] = Model(inner={})
 
+    @precondition(lambda self: len(self.world.handles) < MAX_OPEN)
     @rule(parts=paths, truncate=st.booleans())
     def open_file(self, parts: Parts, truncate: bool) -> None:  # noqa: FBT001
         inner = self.world.directory(parts[:-1])
         known = self.world.find(parts)
         is_file = known is None or known.inner is None
         may = parts[0] not in self.world.sealed and inner is not None and is_file
-        may = may and (known is None or known.writers < 4)
-        if known is not None and known.writers >= 4:
-            return
         handles: list[WriteHandle] = []
 
         def request() -> None:
@@ -158,6 +159,20 @@ class TreeMachine(RuleBasedStateMachine):
         if truncate:
             file.content = b""
         self.world.handles.append(Open(handles[0], file, parts[0], parts))
+
+    @rule(parts=paths, content=st.binary(max_size=6))
+    def send_file(self, parts: Parts, content: bytes) -> None:
+        count = len(self.world.handles)
+        self.open_file(parts, truncate=True)
+        if len(self.world.handles) > count:
+            self.write(count, 0, content)
+            self.close(count)
+
+    @rule(epoch=st.sampled_from(EPOCHS), name=st.sampled_from(NAMES), content=st.binary(max_size=6))
+    def send_epoch(self, epoch: str, name: str, content: bytes) -> None:
+        self.make_directory((epoch,))
+        self.send_file((epoch, name), content)
+        self.send_file((epoch, "COMPLETE"), b"")
 
     @precondition(lambda self: self.world.handles)
     @rule(number=st.integers(0, 9), offset=st.integers(0, 6), content=st.binary(max_size=6))

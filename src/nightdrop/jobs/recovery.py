@@ -8,6 +8,8 @@ from procrastinate.contrib.django.django_connector import DjangoConnector
 
 #: A worker without a heartbeat for this long is dead; its heart beats every 2 seconds.
 STALLED_SECONDS = 6.0
+#: How often jobs of dead workers are looked for.
+RECOVERY_SECONDS = 5
 #: A job that was begun this often kills its worker; it is failed instead of begun again.
 MAX_ATTEMPTS = 10
 

@@ -12,7 +12,7 @@ from procrastinate.contrib.django import app
 
 from nightdrop.config import load_config
 from nightdrop.jobs.intervals import write_cron
-from nightdrop.jobs.recovery import retry_stalled_jobs
+from nightdrop.jobs.recovery import RECOVERY_SECONDS, retry_stalled_jobs
 from nightdrop.jobs.silence import silent
 from nightdrop.services import checks, finishing, loads, scan
 from nightdrop.services.queue import Job
@@ -23,8 +23,6 @@ log = structlog.get_logger()
 #: A step is tried three times in all (`services.checks.MAX_ATTEMPTS` counts them in the
 #: database); the queue's own tries are a few more, for a database that was away.
 RETRY = RetryStrategy(max_attempts=8, wait=1, exponential_wait=2)
-#: How often jobs of dead workers are looked for.
-RECOVERY_SECONDS = 5
 
 
 class _Ids(TypedDict):
