@@ -95,9 +95,9 @@ def test_faulty_rows_are_reported_and_the_rest_is_ready(nights: Nights) -> None:
 @pytest.mark.parametrize(
     ("files", "code"),
     [
-        ({"students.csv": HTML}, "html-not-csv"),
-        ({"students.csv": ""}, "file-empty"),
-        ({"students.csv": "Student Id,Last Name\n1,Sawyer\n"}, "column-missing"),
+        ({"students.csv": HTML}, "not-csv"),
+        ({"students.csv": ""}, "empty-file"),
+        ({"students.csv": "Student Id,Last Name\n1,Sawyer\n"}, "missing-column"),
         ({"guardians.csv": CLEAN["guardians.csv"]}, "guardians-without-students"),
         ({"students.csv": STUDENTS, "STUDENTS.csv": STUDENTS}, "two-files-for-one-table"),
         ({}, "only-marker"),

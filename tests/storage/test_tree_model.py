@@ -168,11 +168,12 @@ class TreeMachine(RuleBasedStateMachine):
             self.write(count, 0, content)
             self.close(count)
 
-    @rule(epoch=st.sampled_from(EPOCHS), name=st.sampled_from(NAMES), content=st.binary(max_size=6))
-    def send_epoch(self, epoch: str, name: str, content: bytes) -> None:
+    @rule(epoch=st.sampled_from(EPOCHS), names=st.lists(st.sampled_from(NAMES), max_size=4))
+    def send_epoch(self, epoch: str, names: list[str]) -> None:
+        """Send an epoch as a night does, whether its marker comes last or not."""
         self.make_directory((epoch,))
-        self.send_file((epoch, name), content)
-        self.send_file((epoch, "COMPLETE"), b"")
+        for name in names:
+            self.send_file((epoch, name), name.encode())
 
     @precondition(lambda self: self.world.handles)
     @rule(number=st.integers(0, 9), offset=st.integers(0, 6), content=st.binary(max_size=6))
