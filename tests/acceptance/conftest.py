@@ -39,6 +39,12 @@ def apple(nightdrop: Nightdrop) -> District:
     return _make_district(nightdrop)
 
 
+@pytest.fixture
+def birch(nightdrop: Nightdrop) -> District:
+    """Birch Hill: another one."""
+    return _make_district(nightdrop)
+
+
 @pytest.fixture(scope="session")
 def nights(nightdrop: Nightdrop, tmp_path_factory: pytest.TempPathFactory) -> tuple[Night, Night]:
     """Two nights of a district, and what they come to when nothing is killed."""

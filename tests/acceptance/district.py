@@ -64,8 +64,8 @@ class District:
 
     # As the district.
 
-    def begin(self, *commands: str, limit_kilobits: int | None = None) -> "subprocess.Popen[str]":
-        """Start OpenSSH's `sftp` with a batch of commands, and do not wait for its end."""
+    def connect(self, *commands: str, limit_kilobits: int | None = None) -> "subprocess.Popen[str]":
+        """Start OpenSSH's `sftp` with a batch of commands; more may follow, see `tell`."""
         limit = ["-l", str(limit_kilobits)] if limit_kilobits else []
         process = subprocess.Popen(
             ["sftp", "-q", "-b", "-", *limit, "-P", str(self.nightdrop.port),
@@ -74,8 +74,13 @@ class District:
              "-o", "UserKnownHostsFile=/dev/null", f"{self.name}@127.0.0.1"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
+        tell(process, *commands)
+        return process
+
+    def begin(self, *commands: str, limit_kilobits: int | None = None) -> "subprocess.Popen[str]":
+        """Start a whole session, and do not wait for its end."""
+        process = self.connect(*commands, limit_kilobits=limit_kilobits)
         assert process.stdin is not None
-        process.stdin.write("\n".join(commands) + "\n")
         process.stdin.close()
         return process
 
@@ -119,6 +124,14 @@ class District:
             return f"{self.deliveries()}\n{self.nightdrop.log()}"
 
         return wait_until(look, what=f"the end of {epoch}", why=tell)
+
+    def wait_for_state(self, state: str, *, epoch: str = EPOCH) -> None:
+        """Wait until the database knows the delivery, and this of it."""
+        wait_until(
+            lambda: (epoch, state) in [(row["epoch"], row["state"]) for row in self.deliveries()],
+            what=f"{epoch} to be {state}",
+            why=self.nightdrop.log,
+        )
 
     def check_never_half(self, night: Night, *, before: Exported | None = None) -> bool:
         """See that the roster is the old one or the new one. Returns whether it is the new."""
@@ -169,9 +182,18 @@ class District:
         assert (report["id"], report["counts"]) == (delivery["id"], delivery["counts"])
 
 
+def tell(process: "subprocess.Popen[str]", *commands: str) -> None:
+    """Give `sftp` more commands."""
+    assert process.stdin is not None
+    process.stdin.write("\n".join(commands) + "\n")
+    process.stdin.flush()
+
+
 def end(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Wait for the end of a program; return its status and what it said."""
+    """Wait for the end of `sftp`; return its status and what it said."""
+    assert process.stdin is not None
     assert process.stdout is not None
+    process.stdin.close()
     said = process.stdout.read()
     process.stdout.close()
     return process.wait(PATIENCE_SECONDS), said

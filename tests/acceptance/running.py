@@ -17,6 +17,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
+import psycopg
+
 from acceptance.points import HALTED, ORDER, Point
 from acceptance.processes import (
     PATIENCE_SECONDS,
@@ -28,6 +30,7 @@ from acceptance.processes import (
 from nightdrop.config import Config, load_config
 from nightdrop.db.embedded import EmbeddedPostgres
 from nightdrop.db.embedded_postmaster import Postmaster, find_postmaster
+from nightdrop.db.roles import Role
 
 _HERE = Path(__file__).parent
 
@@ -170,6 +173,13 @@ class Nightdrop:
         # Who was killed has not taken it away; `start` waits for the next one's.
         self.config.ports_file.unlink()
 
+    def kill_alone(self) -> None:
+        """Kill the SFTP server that `start_sftp_alone` has started."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(PATIENCE_SECONDS)
+        self._process = None
+
     def part(self, name: str) -> int:
         """Return the process id of the part, as it was when it was last started."""
         return int((self.directory / f"{name}.pid").read_text())
@@ -195,13 +205,17 @@ class Nightdrop:
         wait_until(partial(is_gone, killed.pid), what="the end of PostgreSQL")
         return killed
 
-    def wait_for_another_postgres(self, killed: Postmaster) -> None:
-        """Wait until `serve` has started PostgreSQL again."""
-        wait_until(
-            lambda: self.postgres.is_running() and self.postmaster().pid != killed.pid,
-            what="another PostgreSQL",
-            why=self.log,
-        )
+    def wait_for_postgres(self, *, other_than: Postmaster | None = None) -> None:
+        """Wait until PostgreSQL answers, and is another one than that which was killed."""
+
+        def look() -> bool:
+            try:
+                psycopg.connect(self.postgres.conninfo(Role.APP)).close()
+            except psycopg.OperationalError:
+                return False
+            return other_than is None or self.postmaster().pid != other_than.pid
+
+        wait_until(look, what="PostgreSQL to answer", why=self.log)
 
     def postmaster(self) -> Postmaster:
         """Return PostgreSQL's first process."""

@@ -53,11 +53,14 @@ def test_a_worker_whose_heart_stopped_is_found(served: Served) -> None:
     assert (worker.is_well, worker.found) == (False, "no worker is there")
 
 
-def test_an_empty_database_is_told_apart(home: Path) -> None:
+def test_a_database_that_was_not_migrated_is_told_apart(home: Path) -> None:
     config = _config(home)
     with EmbeddedPostgres(home).attach():
         worker = ask_all(config)[-1]
-    assert (worker.found, worker.mend) == ("the database is empty", "run nightdrop migrate")
+    assert (worker.found, worker.mend) == (
+        "the database is not at this version",
+        "run nightdrop migrate",
+    )
 
 
 def test_another_program_on_the_port_is_told_apart(home: Path) -> None:

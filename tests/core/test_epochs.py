@@ -38,7 +38,7 @@ def test_digits_that_are_no_time_are_a_name_all_the_same(text: str) -> None:
         "20260928-021407-2",
         " 20260928-021407",
         "20260928-021407\n",
-        "２０２６０９２８-０２１４０７",
+        "\N{FULLWIDTH DIGIT TWO}0260928-021407",
         "٢٠٢٦٠٩٢٨-٠٢١٤٠٧",
     ],
 )

@@ -6,10 +6,11 @@ import pickle
 import pwd
 import shutil
 import signal
+import subprocess
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +28,51 @@ AsOrdinaryUser = Callable[[Callable[[], Any]], Any]
 @pytest.fixture
 def home() -> Iterator[Path]:
     """Make a home whose parents are open, as those of pytest's own directories are not."""
+    with _scratch_home() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def made_server() -> Iterator[EmbeddedPostgres]:
+    """Make a cluster that was used once and is stopped, to be copied.
+
+    With it everything has been imported that a child needs which is no longer root: Python
+    itself may lie where only root comes.
+    """
+    with _scratch_home() as made:
+        server = EmbeddedPostgres(made)
+        with server.attach():
+            psycopg.connect(server.conninfo(Role.APP)).close()
+        yield server
+
+
+@pytest.fixture
+def server(home: Path, made_server: EmbeddedPostgres) -> EmbeddedPostgres:
+    """Return a server of the test's own, whose cluster is made and which does not run."""
+    copied = EmbeddedPostgres(home)
+    copied.places.prepare(server_account(home))
+    copy = ["cp", "-a", f"{made_server.places.root}/.", str(copied.places.root)]
+    subprocess.run(copy, check=True)
+    copied.places.log.unlink()
+    return copied
+
+
+@pytest.fixture
+def as_ordinary_user(made_server: EmbeddedPostgres) -> AsOrdinaryUser:
+    """Return what runs a function as a user who is not root, in a process of its own."""
+    if os.geteuid() != 0:
+        return lambda call: call()
+    return _run_as_nobody
+
+
+@contextmanager
+def _scratch_home() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="nightdrop-test-"))
     made.chmod(0o755)
     yield made
     for found in made.rglob("postmaster.pid"):
         _kill_server(found.parents[2])
     shutil.rmtree(made)
-
-
-@pytest.fixture
-def as_ordinary_user() -> AsOrdinaryUser:
-    """Return what runs a function as a user who is not root, in a process of its own.
-
-    Python itself may lie where only root comes, so everything is imported before the fork.
-    """
-    if os.geteuid() != 0:
-        return lambda call: call()
-    _import_what_connecting_needs()
-    return _run_as_nobody
 
 
 def _run_as_nobody(call: Callable[[], Any]) -> Any:  # noqa: ANN401 hands back what `call` does
@@ -72,15 +100,6 @@ def _call_and_pack(call: Callable[[], Any]) -> bytes:
         return pickle.dumps((call(), None))
     except BaseException:  # noqa: BLE001 the parent fails with it
         return pickle.dumps((None, traceback.format_exc()))
-
-
-def _import_what_connecting_needs() -> None:
-    home = Path(tempfile.mkdtemp(prefix="nightdrop-test-"))
-    try:
-        with EmbeddedPostgres(home).attach() as server:
-            psycopg.connect(server.conninfo(Role.APP)).close()
-    finally:
-        shutil.rmtree(home)
 
 
 def _kill_server(home: Path) -> None:

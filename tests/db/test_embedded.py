@@ -32,11 +32,6 @@ with EmbeddedPostgres(Path(sys.argv[1])).attach() as server:
 """
 
 
-@pytest.fixture
-def server(home: Path) -> EmbeddedPostgres:
-    return EmbeddedPostgres(home)
-
-
 def _pid(server: EmbeddedPostgres) -> int:
     found = find_postmaster(server.places)
     assert found is not None
@@ -99,7 +94,8 @@ def test_a_failing_user_leaves_no_server_behind(server: EmbeddedPostgres) -> Non
     assert find_postmaster(server.places) is None
 
 
-def test_two_processes_make_one_cluster(server: EmbeddedPostgres) -> None:
+def test_two_processes_make_one_cluster(home: Path) -> None:
+    server = EmbeddedPostgres(home)
     with _holder(server.places.home) as one, _holder(server.places.home) as other:
         assert _line(one.stdout) == "holding"
         assert _line(other.stdout) == "holding"

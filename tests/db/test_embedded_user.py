@@ -76,11 +76,10 @@ def test_root_looks_after_the_home_of_an_ordinary_user(
 
 @needs_root
 def test_another_user_is_refused_even_with_an_open_socket(
-    home: Path, as_ordinary_user: AsOrdinaryUser
+    server: EmbeddedPostgres, as_ordinary_user: AsOrdinaryUser
 ) -> None:
-    server = EmbeddedPostgres(home)
     with server.attach():
-        for path in (home, server.places.root, server.places.socket_directory):
+        for path in (server.places.home, server.places.root, server.places.socket_directory):
             path.chmod(0o777)
         server.places.socket.chmod(0o777)
         said = as_ordinary_user(lambda: _say_connecting(server.conninfo(Role.APP)))
@@ -106,10 +105,12 @@ def test_a_home_that_cannot_be_written_is_refused(
 
 
 @needs_root
-def test_somebody_elses_home_is_refused(home: Path, as_ordinary_user: AsOrdinaryUser) -> None:
+def test_somebody_elses_home_is_refused(
+    server: EmbeddedPostgres, as_ordinary_user: AsOrdinaryUser
+) -> None:
+    home = server.places.home
     home.chmod(0o750)
-    with EmbeddedPostgres(home).attach():
-        refused = as_ordinary_user(lambda: _refusal(home))
+    refused = as_ordinary_user(lambda: _refusal(home))
     assert refused["kind"] is DirectoryClosed
     assert refused["directory"] == home
 
@@ -187,11 +188,10 @@ def test_programs_are_copied_where_the_service_user_cannot_reach_them(
 
 
 @needs_root
-def test_root_follows_no_link_that_the_service_user_could_have_put(home: Path) -> None:
-    server = EmbeddedPostgres(home)
-    with server.attach():
-        pass
-    target = home.parent / f"{home.name}-target"
+def test_root_follows_no_link_that_the_service_user_could_have_put(
+    server: EmbeddedPostgres,
+) -> None:
+    target = server.places.home.with_name(f"{server.places.home.name}-target")
     server.places.start_lock.unlink()
     server.places.start_lock.symlink_to(target)
     with pytest.raises(HomeUnusable), server.attach():

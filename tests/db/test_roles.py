@@ -45,9 +45,8 @@ def test_the_setting_that_a_role_lacks_is_named() -> None:
     assert refused.value.variable == "NIGHTDROP_DATABASE_OWNER_URL"
 
 
-def test_the_printed_script_prepares_a_database(home: Path) -> None:
+def test_the_printed_script_prepares_a_database(server: EmbeddedPostgres) -> None:
     """Run it on a server that has none of the roles; psql's own commands are left out."""
-    server = EmbeddedPostgres(home)
     with server.attach():
         with psycopg.connect(server.conninfo(ADMIN, dbname="postgres"), autocommit=True) as admin:
             admin.execute("DROP DATABASE nightdrop")

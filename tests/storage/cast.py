@@ -19,7 +19,7 @@ def at(text: str) -> ServedPath:
     return read_path(text.encode())
 
 
-def begin(  # noqa: PLR0913 - the flags of SFTP's OPEN
+def begin(
     tree: DistrictTree,
     text: str,
     *,
@@ -56,9 +56,7 @@ def make_epoch(tree: DistrictTree, epoch: str = EPOCH) -> None:
 def attempt_seal(
     tree: DistrictTree, epoch: str = EPOCH, *, quiet_seconds: float = 0
 ) -> SealRecord | SealWaits:
-    return try_seal(
-        tree, epoch, seal_id=uuid4(), quiet_seconds=quiet_seconds, sealed_by=BY_SFTP
-    )
+    return try_seal(tree, epoch, seal_id=uuid4(), quiet_seconds=quiet_seconds, sealed_by=BY_SFTP)
 
 
 def seal(tree: DistrictTree, epoch: str = EPOCH) -> SealRecord:

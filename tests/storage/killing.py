@@ -92,9 +92,7 @@ def _work_and_die(work: Callable[[], object], *, before_call: int) -> None:
         os._exit(status)
 
 
-def every_kill(
-    prepare: Callable[[], None], work: Callable[[], object]
-) -> Iterator[int]:
+def every_kill(prepare: Callable[[], None], work: Callable[[], object]) -> Iterator[int]:
     """Prepare afresh, kill `work` before its first call; again before its second; and so on.
 
     Yields after each kill, and once more after `work` was let live: then it ends.

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from storage.cast import EPOCH, at, begin, fetch, make_epoch, names, send
 
 from nightdrop.core.errors import Refusal
 from nightdrop.storage import confine
@@ -24,6 +23,7 @@ from nightdrop.storage.errors import (
     PlaceUnsupported,
 )
 from nightdrop.storage.tree import Tree
+from storage.cast import EPOCH, at, begin, fetch, make_epoch, names, send
 
 #: Everything that takes one path; a new method of DistrictTree belongs here.
 CALLS: dict[str, Callable[[DistrictTree, str], object]] = {
@@ -156,9 +156,7 @@ def test_a_served_directory_is_no_file(apple: DistrictTree) -> None:
             apple.open_read(at(text))
 
 
-def test_a_district_without_directories_is_refused_by_name(
-    tree: Tree, apple: DistrictTree
-) -> None:
+def test_a_district_without_directories_is_refused_by_name(tree: Tree, apple: DistrictTree) -> None:
     nobody = tree.district(next(iter(tree.district_ids())).__class__(int=9))
     assert nobody.id != apple.id
     with pytest.raises(NoSuchDistrict) as refused:
@@ -198,11 +196,15 @@ def test_without_openat2_paths_are_walked(monkeypatch: pytest.MonkeyPatch, code:
     assert detect_confinement() is Confinement.WALK
 
 
+def open_descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+
 def test_nothing_stays_open(apple: DistrictTree) -> None:
     """Neither a refusal nor a success leaves a descriptor behind."""
     on_disk(apple, "/upload/link").symlink_to("/")
     send(apple, "/upload/own", b"apple")
-    before = set(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     for call in CALLS.values():
         for text in ("/upload/link", "/upload/link/x", "/upload/own/x", "/upload/none/x"):
             with pytest.raises(Refusal):
@@ -210,7 +212,7 @@ def test_nothing_stays_open(apple: DistrictTree) -> None:
     make_epoch(apple)
     list(apple.list(at("/upload")))
     apple.list(at("/upload")).close()
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 def test_nothing_is_left_of_what_was_refused(apple: DistrictTree) -> None:

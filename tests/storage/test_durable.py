@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from storage.cast import EPOCH, at, begin, mode, send
-from storage.killing import watched_calls
 
 from nightdrop.storage.district import DistrictTree
+from nightdrop.storage.processed import move_to_processed
+from storage.cast import EPOCH, at, begin, mode, seal, send
+from storage.killing import watched_calls
 
 E = f"/upload/{EPOCH}"
 
@@ -118,14 +119,14 @@ def test_a_rename_to_a_marker_comes_after_all_else(apple: DistrictTree, epoch: l
 
 
 def test_a_rename_to_a_marked_epoch_comes_after_all_in_it(apple: DistrictTree) -> None:
-    apple.make_directory(at("/upload/tmp"))
-    send(apple, "/upload/tmp/students.csv")
-    send(apple, "/upload/tmp/COMPLETE")
+    apple.make_directory(at("/upload/new"))
+    send(apple, "/upload/new/students.csv")
+    send(apple, "/upload/new/COMPLETE")
     inodes = [
         inode(apple, text)
-        for text in ("/upload/tmp", "/upload/tmp/students.csv", "/upload/tmp/COMPLETE")
+        for text in ("/upload/new", "/upload/new/students.csv", "/upload/new/COMPLETE")
     ]
-    trace = traced(lambda: apple.rename(at("/upload/tmp"), at(E), replace=False))
+    trace = traced(lambda: apple.rename(at("/upload/new"), at(E), replace=False))
     rename = trace.place("rename", EPOCH)
     for each in inodes:
         assert trace.place("fsync", each) < rename
@@ -157,11 +158,46 @@ def test_a_directory_moved_into_a_marked_epoch_is_on_the_disk(
     apple: DistrictTree, epoch: list[int]
 ) -> None:
     send(apple, f"{E}/COMPLETE")
-    apple.make_directory(at("/upload/tmp"))
-    send(apple, "/upload/tmp/x")
-    file = inode(apple, "/upload/tmp/x")
-    trace = traced(lambda: apple.rename(at("/upload/tmp"), at(f"{E}/tmp"), replace=False))
-    assert trace.place("fsync", file) < trace.place("rename", "tmp")
+    apple.make_directory(at("/upload/new"))
+    send(apple, "/upload/new/x")
+    file = inode(apple, "/upload/new/x")
+    trace = traced(lambda: apple.rename(at("/upload/new"), at(f"{E}/new"), replace=False))
+    assert trace.place("fsync", file) < trace.place("rename", "new")
+
+
+def test_a_seal_is_written_after_all_that_it_speaks_of(
+    apple: DistrictTree, epoch: list[int]
+) -> None:
+    send(apple, f"{E}/COMPLETE")
+    marker = inode(apple, f"{E}/COMPLETE")
+    trace = traced(lambda: seal(apple))
+    lock = (apple.place.path / "locks" / EPOCH).stat().st_ino
+    record = trace.place("fsync", lock)
+    for other in [*epoch, marker]:
+        assert trace.place("fsync", other) < record
+    locks = (apple.place.path / "locks").stat().st_ino
+    assert record < trace.place("fsync", locks)
+
+
+def test_a_move_keeps_its_order(apple: DistrictTree, epoch: list[int]) -> None:
+    """The choice of a name, the reports, the rename, the names, and only then the lock."""
+    send(apple, f"{E}/COMPLETE")
+    record = seal(apple)
+    place = apple.place.path
+    lock = (place / "locks" / EPOCH).stat().st_ino
+    directory = inode(apple, E)
+    trace = traced(
+        lambda: move_to_processed(apple, record.id, record, reports={"REPORT.txt": b"x"})
+    )
+    report = inode(apple, f"/upload-processed/{EPOCH}/REPORT.txt")
+    rename, retire = trace.place("rename", EPOCH), trace.place("rename", str(record.id))
+    assert trace.place("fsync", lock) < rename
+    assert trace.place("fsync", report) < rename
+    assert trace.place("fsync", directory) < rename
+    for served in ("upload", "upload-processed"):
+        assert rename < trace.last("fsync", (place / served).stat().st_ino) < retire
+    for hidden in ("locks", "moved"):
+        assert retire < trace.last("fsync", (place / hidden).stat().st_ino)
 
 
 def test_a_marker_whose_disk_fails_is_not_whole(

@@ -8,9 +8,8 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from storage.cast import STUDENTS, at, begin, fetch, lock_names, mode, names, send
 
-from nightdrop.core.paths import FixedPlace, NameTooLong, ReadOnlyPlace, Zone
+from nightdrop.core.paths import FixedPlace, NameTooLong, ReadOnlyPlace, ServedPath, Zone
 from nightdrop.storage.district import DistrictTree
 from nightdrop.storage.errors import (
     AlreadyThere,
@@ -25,6 +24,7 @@ from nightdrop.storage.errors import (
     NotOpenForReading,
 )
 from nightdrop.storage.tree import Tree
+from storage.cast import STUDENTS, at, begin, fetch, lock_names, mode, names, send
 
 
 def test_what_was_written_is_read(apple: DistrictTree) -> None:
@@ -131,24 +131,26 @@ def test_opening_says_why_it_cannot(apple: DistrictTree) -> None:
         apple.open_read(at("/upload/d"))
 
 
-def test_where_a_district_only_reads_nothing_changes(apple: DistrictTree) -> None:
+CHANGES: dict[str, Callable[[DistrictTree, ServedPath], object]] = {
+    "open": lambda tree, path: begin(tree, path.text),
+    "make": lambda tree, path: tree.make_directory(path),
+    "remove file": lambda tree, path: tree.remove_file(path),
+    "remove directory": lambda tree, path: tree.remove_directory(path),
+    "rename to": lambda tree, path: tree.rename(at("/upload/x"), path, replace=True),
+    "rename from": lambda tree, path: tree.rename(path, at("/upload/x"), replace=True),
+    "set times": lambda tree, path: tree.set_times(path, 1, 1),
+    "truncate": lambda tree, path: tree.truncate(path, 0),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_where_a_district_only_reads_nothing_changes(apple: DistrictTree, change: str) -> None:
     for text in ("/upload-processed/x", "/download/x"):
-        changes: list[Callable[[], object]] = [
-            lambda: begin(apple, text),  # noqa: B023 - called at once
-            lambda: apple.make_directory(at(text)),  # noqa: B023
-            lambda: apple.remove_file(at(text)),  # noqa: B023
-            lambda: apple.remove_directory(at(text)),  # noqa: B023
-            lambda: apple.rename(at("/upload/x"), at(text), replace=True),  # noqa: B023
-            lambda: apple.rename(at(text), at("/upload/x"), replace=True),  # noqa: B023
-            lambda: apple.set_times(at(text), 1, 1),  # noqa: B023
-            lambda: apple.truncate(at(text), 0),  # noqa: B023
-        ]
-        for change in changes:
-            with pytest.raises(ReadOnlyPlace):
-                change()
-    for text in ("/", "/upload", "/download"):
+        with pytest.raises(ReadOnlyPlace):
+            CHANGES[change](apple, at(text))
+    for text in ("/", "/upload", "/upload-processed", "/download"):
         with pytest.raises(FixedPlace):
-            apple.remove_directory(at(text))
+            CHANGES[change](apple, at(text))
 
 
 def test_times_are_kept(apple: DistrictTree) -> None:

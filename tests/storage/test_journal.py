@@ -11,11 +11,11 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from storage.killing import run_killed
 
 from nightdrop.core.events import Event, EventKind, write_event
 from nightdrop.storage import journal as journal_module
 from nightdrop.storage.journal import Journal
+from storage.killing import run_killed
 
 
 def event(number: int) -> Event:
@@ -81,7 +81,9 @@ def test_nobody_else_reads_the_journal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dies", [False, True])
 def test_events_of_a_process_that_is_gone_are_handed_over(
-    tmp_path: Path, dies: bool  # noqa: FBT001
+    tmp_path: Path,
+    *,
+    dies: bool,
 ) -> None:
     in_another_process(tmp_path, 1, 2, 3, dies=dies)
     journal = Journal(tmp_path)
@@ -181,7 +183,10 @@ def test_no_segment_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("can_cut", [True, False])
 def test_half_a_line_of_a_full_disk_does_not_spoil_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_cut: bool  # noqa: FBT001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    can_cut: bool,
 ) -> None:
     journal = Journal(tmp_path)
     journal.append(event(1))

@@ -2,6 +2,11 @@
 from uuid import UUID, uuid4
 
 import pytest
+
+from nightdrop.storage.district import DistrictTree
+from nightdrop.storage.errors import NoSuchFile, NotSealed
+from nightdrop.storage.processed import move_to_processed, processed_path
+from nightdrop.storage.seal import SealRecord, read_record, sealed_records
 from storage.cast import (
     EPOCH,
     STUDENTS,
@@ -15,11 +20,6 @@ from storage.cast import (
     seal,
     send,
 )
-
-from nightdrop.storage.district import DistrictTree
-from nightdrop.storage.errors import NoSuchFile, NotSealed
-from nightdrop.storage.processed import move_to_processed, processed_path
-from nightdrop.storage.seal import SealRecord, read_record, sealed_records
 
 E = f"/upload/{EPOCH}"
 REPORTS = {"REPORT.txt": b"all is well", "report.json": b"{}", "findings.csv": b""}

@@ -8,11 +8,11 @@ both sides let go at the same moment.
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from storage.cast import BY_SFTP, EPOCH, at, begin, fetch, make_epoch, names, seal, send, why_not
 
 from nightdrop.core.errors import Refusal
 from nightdrop.storage.confine import Confinement, detect_confinement
@@ -20,6 +20,10 @@ from nightdrop.storage.district import DistrictTree
 from nightdrop.storage.locks import take_alone, take_to_seal
 from nightdrop.storage.processed import move_to_processed
 from nightdrop.storage.seal import SealRecord, SealWait, read_record, sealed_records, try_seal
+from storage.cast import BY_SFTP, EPOCH, at, begin, fetch, make_epoch, names, seal, send, why_not
+
+#: Root would be let through where an ordinary user is not.
+pytestmark = pytest.mark.parametrize("ground", ["ordinary user"], indirect=True)
 
 E = f"/upload/{EPOCH}"
 ROUNDS = 40
@@ -164,15 +168,13 @@ def test_rename_against_open(apple: DistrictTree) -> None:
     ends = set()
     for number in range(ROUNDS):
         apple.make_directory(at("/upload/tmp"))
-        opened, renamed = race(
-            lambda: send(apple, "/upload/tmp/x", b"x"),
-            lambda: apple.rename(at("/upload/tmp"), at(f"/upload/{number}"), replace=False),
-        )
+        rename = partial(apple.rename, at("/upload/tmp"), at(f"/upload/{number}"), replace=False)
+        opened, renamed = race(lambda: send(apple, "/upload/tmp/x", b"x"), rename)
         assert opened in {"ok", "NoSuchFile"}
         assert renamed in {"ok", "EpochBusy"}
         assert "ok" in {opened, renamed}
         if renamed != "ok":
-            apple.rename(at("/upload/tmp"), at(f"/upload/{number}"), replace=False)
+            rename()
         assert names(apple, f"/upload/{number}") == ({"x"} if opened == "ok" else set())
         ends.add((opened, renamed))
     assert len({path.name for path in (apple.place.path / "locks").iterdir()}) <= ROUNDS
@@ -184,9 +186,9 @@ def test_seal_against_open(apple: DistrictTree) -> None:
         epoch = f"20260928-{number:06}"
         make_epoch(apple, epoch)
         results = race(
-            lambda epoch=epoch: send(apple, f"/upload/{epoch}/guardians.csv", b"12345"),  # type: ignore[misc]
-            lambda epoch=epoch: seal_now(apple, epoch),  # type: ignore[misc]
-            lambda epoch=epoch: seal_now(apple, epoch),  # type: ignore[misc]
+            partial(send, apple, f"/upload/{epoch}/guardians.csv", b"12345"),
+            partial(seal_now, apple, epoch),
+            partial(seal_now, apple, epoch),
         )
         assert results[0] in {"ok", "EpochSealed"}
         record = read_record(apple, epoch) or seal(apple, epoch)
@@ -205,7 +207,7 @@ def test_seal_against_seal(apple: DistrictTree) -> None:
     for number in range(ROUNDS // 2):
         epoch = f"20260928-{number:06}"
         make_epoch(apple, epoch)
-        race(*[lambda epoch=epoch: seal_now(apple, epoch)] * 4)  # type: ignore[misc]
+        race(*[partial(seal_now, apple, epoch)] * 4)
         first = read_record(apple, epoch)
         assert first is not None
         seal_now(apple, epoch)
@@ -217,9 +219,7 @@ def test_move_against_move(apple: DistrictTree) -> None:
     for _ in range(ROUNDS // 2):
         make_epoch(apple)
         record = seal(apple)
-        move = lambda record=record: move_to_processed(  # noqa: E731
-            apple, record.id, record, reports={"REPORT.txt": b"x"}
-        )
+        move = partial(move_to_processed, apple, record.id, record, reports={"REPORT.txt": b"x"})
         assert race(move, move, move) == ["ok"] * 3
     assert len(names(apple, "/upload-processed")) == ROUNDS // 2
 
@@ -227,10 +227,7 @@ def test_move_against_move(apple: DistrictTree) -> None:
 def test_closes_against_closes(apple: DistrictTree) -> None:
     """Several processes each write a part of one file; when all closed cleanly it is whole."""
     for _ in range(ROUNDS):
-        parts = [
-            lambda number=number: write_part(apple, number)  # type: ignore[misc]
-            for number in range(3)
-        ]
+        parts = [partial(write_part, apple, number) for number in range(3)]
         assert race(*parts) == ["ok"] * 3
         assert apple.place.path.joinpath("upload", "x").stat().st_mode & 0o777 == 0o640
         assert fetch(apple, "/upload/x") == b"000111222"
@@ -249,8 +246,8 @@ def test_marker_against_file(apple: DistrictTree) -> None:
         epoch = f"20260928-{number:06}"
         apple.make_directory(at(f"/upload/{epoch}"))
         results = race(
-            lambda epoch=epoch: send(apple, f"/upload/{epoch}/students.csv", b"x"),  # type: ignore[misc]
-            lambda epoch=epoch: send(apple, f"/upload/{epoch}/COMPLETE"),  # type: ignore[misc]
+            partial(send, apple, f"/upload/{epoch}/students.csv", b"x"),
+            partial(send, apple, f"/upload/{epoch}/COMPLETE"),
         )
         assert results == ["ok", "ok"]
         assert [file.name for file in seal(apple, epoch).files] == ["students.csv"]
@@ -304,8 +301,6 @@ def test_renames_across_never_wait_for_each_other(apple: DistrictTree) -> None:
         apple.make_directory(at(f"/upload/{text}"))
     send(apple, "/upload/a/x")
     send(apple, "/upload/b/y")
-    results = race(
-        lambda: there_and_back("a", "b", "x"), lambda: there_and_back("b", "a", "y")
-    )
+    results = race(lambda: there_and_back("a", "b", "x"), lambda: there_and_back("b", "a", "y"))
     assert results == ["ok", "ok"]
     assert names(apple, "/upload/a") | names(apple, "/upload/b") == {"x", "y"}

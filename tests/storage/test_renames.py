@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
-from storage.cast import EPOCH, OTHER_EPOCH, at, begin, fetch, lock_names, make_epoch, names, send
 
 from nightdrop.core.paths import MAX_DEPTH
 from nightdrop.storage.district import DistrictTree
@@ -15,6 +14,7 @@ from nightdrop.storage.errors import (
     PlaceRefused,
     TreeTooDeep,
 )
+from storage.cast import EPOCH, OTHER_EPOCH, at, begin, fetch, lock_names, make_epoch, names, send
 
 
 def move(tree: DistrictTree, old: str, new: str, *, replace: bool = False) -> str | None:
@@ -41,7 +41,7 @@ def test_a_posix_rename_replaces(apple: DistrictTree) -> None:
 
 
 @pytest.mark.parametrize("replace", [False, True])
-def test_to_its_own_name(apple: DistrictTree, replace: bool) -> None:  # noqa: FBT001
+def test_to_its_own_name(apple: DistrictTree, *, replace: bool) -> None:
     with pytest.raises(NoSuchFile):
         move(apple, "/upload/a", "/upload/a", replace=replace)
     send(apple, "/upload/a", b"a")

@@ -2,25 +2,11 @@
 import errno
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from storage.cast import (
-    BY_SFTP,
-    EPOCH,
-    OTHER_EPOCH,
-    STUDENTS,
-    at,
-    attempt_seal,
-    begin,
-    fetch,
-    make_epoch,
-    mode,
-    seal,
-    send,
-    why_not,
-)
 
 from nightdrop.core.epochs import Marker, NotAnEpochName
 from nightdrop.storage.district import DistrictTree
@@ -36,6 +22,21 @@ from nightdrop.storage.seal import (
     sealed_path,
     sealed_records,
     try_seal,
+)
+from storage.cast import (
+    BY_SFTP,
+    EPOCH,
+    OTHER_EPOCH,
+    STUDENTS,
+    at,
+    attempt_seal,
+    begin,
+    fetch,
+    make_epoch,
+    mode,
+    seal,
+    send,
+    why_not,
 )
 
 E = f"/upload/{EPOCH}"
@@ -64,29 +65,31 @@ def test_a_seal_says_what_was_sealed(apple: DistrictTree) -> None:
     assert SealRecord.from_json(outcome.to_json()) == outcome
 
 
+CHANGES: dict[str, Callable[[DistrictTree], object]] = {
+    "open": lambda tree: begin(tree, f"{E}/students.csv"),
+    "open new": lambda tree: begin(tree, f"{E}/new.csv"),
+    "open deeper": lambda tree: begin(tree, f"{E}/sub/new.csv"),
+    "make": lambda tree: tree.make_directory(at(f"{E}/new")),
+    "remove file": lambda tree: tree.remove_file(at(f"{E}/students.csv")),
+    "remove directory": lambda tree: tree.remove_directory(at(f"{E}/sub")),
+    "remove epoch": lambda tree: tree.remove_directory(at(E)),
+    "rename": lambda tree: tree.rename(at(f"{E}/students.csv"), at(f"{E}/x"), replace=True),
+    "take out": lambda tree: tree.rename(at(f"{E}/students.csv"), at("/upload/x"), replace=True),
+    "put in": lambda tree: tree.rename(at("/upload/own"), at(f"{E}/x"), replace=True),
+    "rename epoch": lambda tree: tree.rename(at(E), at("/upload/x"), replace=True),
+    "replace epoch": lambda tree: tree.rename(at("/upload/own"), at(E), replace=True),
+    "truncate": lambda tree: tree.truncate(at(f"{E}/students.csv"), 0),
+}
+
+
 def test_nothing_in_a_sealed_epoch_changes(apple: DistrictTree) -> None:
     make_epoch(apple)
     apple.make_directory(at(f"{E}/sub"))
     send(apple, "/upload/own")
     record = seal(apple)
-    changes = [
-        lambda: begin(apple, f"{E}/students.csv"),
-        lambda: begin(apple, f"{E}/new.csv"),
-        lambda: begin(apple, f"{E}/sub/new.csv"),
-        lambda: apple.make_directory(at(f"{E}/new")),
-        lambda: apple.remove_file(at(f"{E}/students.csv")),
-        lambda: apple.remove_directory(at(f"{E}/sub")),
-        lambda: apple.remove_directory(at(E)),
-        lambda: apple.rename(at(f"{E}/students.csv"), at(f"{E}/x"), replace=True),
-        lambda: apple.rename(at(f"{E}/students.csv"), at("/upload/x"), replace=True),
-        lambda: apple.rename(at("/upload/own"), at(f"{E}/x"), replace=True),
-        lambda: apple.rename(at(E), at("/upload/x"), replace=True),
-        lambda: apple.rename(at("/upload/own"), at(E), replace=True),
-        lambda: apple.truncate(at(f"{E}/students.csv"), 0),
-    ]
-    for change in changes:
+    for change in CHANGES.values():
         with pytest.raises(EpochSealed) as refused:
-            change()
+            change(apple)
         assert (refused.value.epoch, refused.value.sealed_at) == (EPOCH, record.sealed_at)
     assert fetch(apple, f"{E}/students.csv") == STUDENTS
 

@@ -3,6 +3,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -11,14 +12,15 @@ from uuid import UUID, uuid4
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from storage.cast import BY_SFTP, at, begin, fetch, lock_names, mode
 
 from nightdrop.core.epochs import is_epoch_name, marker_of
 from nightdrop.core.errors import Refusal
+from nightdrop.core.paths import ServedPath
 from nightdrop.storage.processed import move_to_processed
 from nightdrop.storage.seal import SealRecord, SealWaits, read_record, try_seal
 from nightdrop.storage.tree import Tree
 from nightdrop.storage.writing import WriteHandle
+from storage.cast import BY_SFTP, at, begin, fetch, lock_names, mode
 
 Parts = tuple[str, ...]
 EPOCHS: Final = ("20260928-021400", "20260929-021400")
@@ -81,9 +83,7 @@ class World:
 
     def markers(self, top: str) -> list[Model]:
         inner = self.directory((top,)) or {}
-        return [
-            file for name, file in inner.items() if marker_of(name) and file.inner is None
-        ]
+        return [file for name, file in inner.items() if marker_of(name) and file.inner is None]
 
     def is_marked(self, top: str) -> bool:
         return is_epoch_name(top) and any(marker.is_whole for marker in self.markers(top))
@@ -118,10 +118,9 @@ class TreeMachine(RuleBasedStateMachine):
                 place.chmod(0o700)
         shutil.rmtree(self.ground)
 
-    def succeeds(self, request: "object", *, foretold: bool) -> bool:
+    def succeeds(self, request: Callable[[], object], *, foretold: bool) -> bool:
         """Make a request, and check that it is refused exactly when that was foretold."""
         try:
-            assert callable(request)
             request()
         except Refusal:
             assert not foretold, request
@@ -139,7 +138,7 @@ class TreeMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.world.handles) < MAX_OPEN)
     @rule(parts=paths, truncate=st.booleans())
-    def open_file(self, parts: Parts, truncate: bool) -> None:  # noqa: FBT001
+    def open_file(self, parts: Parts, *, truncate: bool) -> None:
         inner = self.world.directory(parts[:-1])
         known = self.world.find(parts)
         is_file = known is None or known.inner is None
@@ -228,7 +227,7 @@ class TreeMachine(RuleBasedStateMachine):
             self.forget(parts)
 
     @rule(old=paths, new=paths, replace=st.booleans())
-    def rename(self, old: Parts, new: Parts, replace: bool) -> None:  # noqa: FBT001
+    def rename(self, old: Parts, new: Parts, *, replace: bool) -> None:
         may = self.may_rename(old, new, replace=replace)
         marked: list[str | None] = []
 
@@ -261,13 +260,11 @@ class TreeMachine(RuleBasedStateMachine):
             return False
         if source is None or world.directory(new[:-1]) is None or new[: len(old)] == old:
             return False
-        if old[0] != new[0] or 1 in {len(old), len(new)}:
-            if world.is_written(old[0]) or (len(new) == 1 and world.is_written(new[0])):
-                return False
-        if target is None:
-            return True
-        if not replace:
+        leaves = old[0] != new[0] or 1 in {len(old), len(new)}
+        if leaves and (world.is_written(old[0]) or (len(new) == 1 and world.is_written(new[0]))):
             return False
+        if target is None or not replace:
+            return target is None
         return target.inner is None if source.inner is None else target.inner == {}
 
     def forget(self, parts: Parts) -> Model:
@@ -277,9 +274,7 @@ class TreeMachine(RuleBasedStateMachine):
 
     @rule(epoch=st.sampled_from(EPOCHS))
     def seal(self, epoch: str) -> None:
-        outcome = try_seal(
-            self.tree, epoch, seal_id=uuid4(), quiet_seconds=0, sealed_by=BY_SFTP
-        )
+        outcome = try_seal(self.tree, epoch, seal_id=uuid4(), quiet_seconds=0, sealed_by=BY_SFTP)
         known = self.world.find((epoch,))
         files = {} if known is None or known.inner is None else files_in(known)
         may = (
@@ -338,7 +333,7 @@ class TreeMachine(RuleBasedStateMachine):
             assert read_record(self.tree, epoch) == self.world.sealed.get(epoch)
 
 
-def to(parts: Parts):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def to(parts: Parts) -> ServedPath:
     return at(text(parts))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 
@@ -81,9 +81,8 @@ def _ask(part: str, question: Callable[[Config], str], config: Config) -> Answer
 
 
 def _ask_postgres(config: Config) -> str:
-    with _connect(config) as connection:
-        connection.execute("SELECT 1")
-        return f"version {connection.info.server_version // 10000}"
+    version = _query(config, "SELECT current_setting('server_version_num')::int / 10000")
+    return f"version {version}"
 
 
 def _ask_tree(config: Config) -> str:
@@ -133,12 +132,7 @@ def _ask_web(config: Config) -> str:
 
 
 def _ask_worker(config: Config) -> str:
-    try:
-        with _connect(config) as connection:
-            row = connection.execute(_LAST_BEAT).fetchone()
-    except psycopg.errors.UndefinedTable:
-        raise _Unwell("the database is empty", "run nightdrop migrate") from None
-    seconds = row[0] if row else None
+    seconds = _query(config, _LAST_BEAT)
     if seconds is None:
         raise _Unwell("no worker is there", _START)
     if seconds > _HEARTBEAT_SECONDS:
@@ -155,15 +149,20 @@ _QUESTIONS: Final[Mapping[str, Callable[[Config], str]]] = {
 }
 
 
-def _connect(config: Config) -> "psycopg.Connection[tuple[float | None]]":
-    params = connection_params(config, Role.APP)
+def _query(config: Config, question: LiteralString) -> float | None:
+    """Ask the database one question, as the application does."""
     try:
-        return psycopg.connect(params.conninfo(), connect_timeout=_PATIENCE_SECONDS)
-    except psycopg.OperationalError as error:
-        mend = (
-            _START if config.is_embedded else f"see that {variable_name('database_url')} is right"
-        )
-        raise _Unwell(str(error).strip().splitlines()[0], mend) from None
+        params = connection_params(config, Role.APP)
+        with psycopg.connect(params.conninfo(), connect_timeout=_PATIENCE_SECONDS) as connection:
+            row = connection.execute(question).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+        # Without rights: the table was made, and the migrations go on.
+        raise _Unwell("the database is not at this version", "run nightdrop migrate") from None
+    except psycopg.Error as error:
+        url = variable_name("database_url")
+        mend = _START if config.is_embedded else f"see that {url} is right"
+        raise _Unwell(str(error).strip().partition("\n")[0], mend) from None
+    return row[0] if row else None
 
 
 def _listener(config: Config, part: str) -> tuple[str, int]:

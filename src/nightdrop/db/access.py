@@ -15,6 +15,7 @@ from uuid import UUID
 
 import psycopg
 from django.db import connection, connections, transaction
+from django.db.backends.postgresql.base import DatabaseWrapper
 
 from nightdrop.core.errors import Refusal
 from nightdrop.db.models import Delivery, District
@@ -145,6 +146,18 @@ def unfinished_deliveries() -> list[Delivery]:
 def close_connections() -> None:
     """Give back the connections of this thread; the next query takes a new one."""
     connections.close_all()
+
+
+def drop_connections() -> None:
+    """Forget the connections of this thread and those that pools keep, once the database was away.
+
+    A pool tries each connection that it has kept, and rests for a second after each that is
+    dead: with some of them it gives out none for longer than anybody waits.
+    """
+    for each in connections.all(initialized_only=True):
+        each.close()
+        if isinstance(each, DatabaseWrapper):
+            each.close_pool()
 
 
 def _tell_database(district: UUID | None) -> None:

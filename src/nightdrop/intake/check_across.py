@@ -115,7 +115,8 @@ def _report_rows(
     if listed.is_empty():
         return
     wanted = pl.repeat(value=False, n=file.index.height, eager=True).scatter(listed, values=True)
-    names = {only} if only else {*file.table.key, file.table.alternative_key}
+    key: set[str | None] = {*file.table.key, file.table.alternative_key}
+    names = {only} if only else key
     columns = [column for column in file.table.columns if column.name in names]
     columns = [column for column in columns if column.name in file.supplied]
     texts: list[str] = []

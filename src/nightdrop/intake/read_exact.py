@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a block that is not sound, line by line, losing no good row.
+"""Reading a block of any kind, line by line, losing no good row.
 
 The rule that finds the way back after an unclosed quote: *a line that is a row all by
 itself is a row*. So a quote never swallows a sound line. The price is a quoted cell with
@@ -18,7 +18,7 @@ from typing import Final
 
 import polars as pl
 
-from nightdrop.intake.read_fast import parse
+from nightdrop.intake.read_fast import has_damage, parse
 from nightdrop.intake.records import DAMAGE, BadRecord, RowFault, read_row, sound_line_pattern
 
 #: Lines are handed from Polars to Python in slices of this many.
@@ -64,15 +64,18 @@ def read_exact(data: bytes, *, width: int, first_line: int) -> ExactRows:
     """Read a block of lines of any kind."""
     lines = _split(data, first_line=first_line)
     is_empty = pl.col("text").is_in(["", "\r"])
-    is_sound = (
-        pl.col("text").str.contains(rf"\A{sound_line_pattern(width)}\r?\z")
-        & ~pl.col("text").str.contains("\0", literal=True)
-        & ~pl.col("text").str.contains(DAMAGE, literal=True)
-        & ~is_empty
-    )
-    lines = lines.with_columns(is_sound=is_sound).with_columns(
+    is_sound = ~is_empty & pl.col("text").str.contains(rf"\A{sound_line_pattern(width)}\r?\z")
+    if has_damage(data):
+        is_sound &= ~pl.col("text").str.contains(rf"[\x00{DAMAGE}]")
+    lines = lines.with_columns(is_sound=is_sound)
+    if lines["is_sound"].all():
+        return ExactRows(parse(data, width=width), lines["line"], {}, FaultyLines())
+    lines = lines.with_columns(
         # No quote is open behind a sound line, so empty lines there are empty lines.
-        follows_sound=pl.when(~is_empty).then("is_sound").forward_fill().fill_null(value=True)
+        follows_sound=pl.when(~is_empty)
+        .then("is_sound")
+        .forward_fill()
+        .fill_null(value=True)
     )
     is_blank = is_empty & pl.col("follows_sound")
     blank = lines.filter(is_blank)["line"]

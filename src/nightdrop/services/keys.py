@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from nightdrop.core.accounts import Account, AccountKey, Snapshot
 from nightdrop.core.errors import Refusal
 from nightdrop.core.keys import KeyWarning, check_policy, read_public_key
-from nightdrop.db.access import close_connections, in_district
+from nightdrop.db.access import drop_connections, in_district
 from nightdrop.db.models import AccountKey as KeyRow
 
 #: The channel on which the database says that accounts or keys have changed.
@@ -173,7 +173,7 @@ def watch_snapshot(
         try:
             yield from _watch_connected(stop=stop, reread_seconds=reread_seconds, clock=clock)
         except (Error, psycopg.Error):
-            close_connections()
+            drop_connections()
             stop.wait(RECONNECT_SECONDS)
 
 
