@@ -58,7 +58,9 @@ def nights(nightdrop: Nightdrop, tmp_path_factory: pytest.TempPathFactory) -> tu
         (directory / "COMPLETE").touch()
     control = _make_district(nightdrop)
     return (
-        _load(control, first, EPOCH, (NOTHING | {"added": students}, NOTHING | {"added": guardians})),
+        _load(
+            control, first, EPOCH, (NOTHING | {"added": students}, NOTHING | {"added": guardians})
+        ),
         _load(
             control,
             second,
@@ -103,9 +105,7 @@ def _load(
     return done
 
 
-def _change(
-    old: Path, new: Path, name: str, change: Callable[[list[Row]], list[Row]]
-) -> int:
+def _change(old: Path, new: Path, name: str, change: Callable[[list[Row]], list[Row]]) -> int:
     """Write a changed file; return how many rows there were."""
     with (old / name).open(encoding="utf-8", newline="") as source:
         rows = list(csv.DictReader(source))

@@ -57,7 +57,9 @@ def _read_processes() -> dict[int, tuple[int, str]]:
     found = {}
     if not (_PROC / "self").exists():
         command = ["ps", "-A", "-o", "pid=,ppid=,state="]
-        for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
+        for line in subprocess.run(
+            command, capture_output=True, text=True, check=True
+        ).stdout.splitlines():
             pid, parent, state = line.split()
             found[int(pid)] = (int(parent), state[0])
         return found

@@ -103,7 +103,7 @@ class Nightdrop:
             "NIGHTDROP_PUBLIC_HOST": "drop.example.org",
             "NIGHTDROP_SEAL_QUIET_SECONDS": "1",
             "NIGHTDROP_SETTLE_SECONDS": "2",
-            "NIGHTDROP_SCAN_SECONDS": "2",
+            "NIGHTDROP_SCAN_SECONDS": "1",
             "NIGHTDROP_LOG_FORMAT": "json",
         }
         self.environ = {**own, **self._settings, "PYTHONPATH": str(_HERE.parent)}
@@ -173,7 +173,7 @@ class Nightdrop:
         # Who was killed has not taken it away; `start` waits for the next one's.
         self.config.ports_file.unlink()
 
-    def kill_alone(self) -> None:
+    def kill_sftp_alone(self) -> None:
         """Kill the SFTP server that `start_sftp_alone` has started."""
         assert self._process is not None
         self._process.kill()

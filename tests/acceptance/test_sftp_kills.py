@@ -65,7 +65,6 @@ def large(tmp_path: Path, first_night: Night) -> Night:
     return Night(directory, counts={}, exported={})
 
 
-
 @pytest.mark.parametrize("has_marker", [False, True], ids=["no-marker", "marker-first"])
 @pytest.mark.parametrize("victim", ["server", "client"])
 def test_half_a_file_never_seals(
@@ -92,7 +91,7 @@ def test_half_a_file_never_seals(
             os.kill(pid, signal.SIGKILL)
     end(client)
     assert half.stat().st_size < LARGE_BYTES
-    _scan_twice(nightdrop)
+    _scan(nightdrop)
     assert not apple.has_seal()
     assert not apple.deliveries()
     again = ["students.csv", *([] if has_marker else ["COMPLETE"])]
@@ -100,8 +99,8 @@ def test_half_a_file_never_seals(
     apple.check_loaded_once(first_night)
 
 
-def _scan_twice(nightdrop: Nightdrop) -> None:
-    """Have all epochs tried: the second scan comes when they have been quiet for long enough."""
-    for _ in range(2):
+def _scan(nightdrop: Nightdrop) -> None:
+    """Have all epochs tried: the last scan comes when they have been quiet for long enough."""
+    for _ in range(3):
         with nightdrop.halting_at(Point.SCANNED) as halted:
             halted().let_go()

@@ -147,7 +147,7 @@ def test_the_fast_way_takes_sound_lines_only(data: bytes, width: int) -> None:
     frame = read_fast(data, rows=len(lines), width=width)
     if frame is not None:
         assert frame.rows() == [record_of(line) for line in lines]
-    else:
+    elif b'"' not in data:
         assert not all(is_row(line, width=width) for line in lines)
 
 

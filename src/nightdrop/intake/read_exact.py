@@ -72,10 +72,7 @@ def read_exact(data: bytes, *, width: int, first_line: int) -> ExactRows:
         return ExactRows(parse(data, width=width), lines["line"], {}, FaultyLines())
     lines = lines.with_columns(
         # No quote is open behind a sound line, so empty lines there are empty lines.
-        follows_sound=pl.when(~is_empty)
-        .then("is_sound")
-        .forward_fill()
-        .fill_null(value=True)
+        follows_sound=pl.when(~is_empty).then("is_sound").forward_fill().fill_null(value=True)
     )
     is_blank = is_empty & pl.col("follows_sound")
     blank = lines.filter(is_blank)["line"]

@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -26,16 +26,15 @@ WRITERS: Final = "writers"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One district's directory. Nothing is kept open between two calls."""
+    """One district's directory, `path`. Nothing is kept open between two calls."""
 
     tree: Path
     district: UUID
     confinement: Confinement
+    path: Path = field(init=False)
 
-    @property
-    def path(self) -> Path:
-        """The district's directory itself."""
-        return self.tree / str(self.district)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", self.tree / str(self.district))
 
     def open(self, *parts: str) -> int:
         """Open a directory below the district's, served or not; the caller closes it.
