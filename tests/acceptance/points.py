@@ -120,7 +120,7 @@ def _watch_copies(directory: Path) -> None:
         if query is not None and b"guardian" in query.query and b"last_name" in query.query:
             _wait_at(Point.COPYING, directory, "")
 
-    psycopg.Copy.write = write  # type: ignore[method-assign]
+    psycopg.Copy.write = write  # type: ignore[assignment, method-assign]
 
 
 def _find(place: str) -> Any:  # noqa: ANN401 - a module or a class

@@ -127,6 +127,9 @@ class Nightdrop:
         self.stop()
         self.console.close()
         self.postgres.stop()
+        for directory, _, _ in os.walk(self.directory):
+            # Sealed epochs are closed to their own owner, too.
+            Path(directory).chmod(0o700)
         shutil.rmtree(self.directory)
 
     # Starting and ending.

@@ -53,19 +53,9 @@ def test_a_user_name_is_compared_in_lower_case(database: None, tree: Tree) -> No
 @pytest.mark.parametrize(
     "username",
     [
-        "",
-        ".",
-        "-x",
-        "x-",
-        ".org",
-        "apple grove",
-        "apple/grove",
-        "../x",
-        "a\0b",
-        "äpfel.org",
-        "a" * 65,
-    ]
-    + ["apple\n", "x:y", "a@b.org"][1:],
+        *("", ".", "-x", "x-", ".org", "apple grove", "apple/grove", "../x", "a\0b"),
+        *("äpfel.org", "a" * 65, "x:y", "a@b.org"),
+    ],
 )
 def test_a_bad_user_name_is_refused(database: None, tree: Tree, username: str) -> None:
     with pytest.raises(BadUsername) as refusal:

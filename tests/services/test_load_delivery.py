@@ -273,12 +273,11 @@ def test_a_second_worker_waits_for_the_roster_and_finds_the_work_done(nights: Ni
     """The first was only slow: its transaction is open while the second resumes."""
     delivery = checked(nights)
     start_load(nights, delivery)
-    with ExitStack() as threads:
-        with in_district(nights.district):
-            lock_roster(nights.district)
-            second = threads.enter_context(beside(lambda: nights.load(delivery)))
-            wait_until(is_somebody_waiting_for_a_lock)
-            assert move(nights.delivery(delivery), Event.LOAD, now=moment(), counts={})
+    with ExitStack() as threads, in_district(nights.district):
+        lock_roster(nights.district)
+        second = threads.enter_context(beside(lambda: nights.load(delivery)))
+        wait_until(is_somebody_waiting_for_a_lock)
+        assert move(nights.delivery(delivery), Event.LOAD, now=moment(), counts={})
     assert second.result() is False
     found = nights.delivery(delivery)
     assert (found.state, found.counts) == (State.LOADED, {})
@@ -295,12 +294,38 @@ def test_the_loads_own_job_leaves_it_to_the_check_that_goes_on_to_load(nights: N
 
 
 def test_the_check_leaves_it_to_a_load_that_was_first(nights: Nights) -> None:
-    delivery = checked(nights)
-    start_job(Job.LOAD, delivery)
-    start_load(nights, delivery)
-    assert not nights.load(delivery, running=Job.CHECK)
+    """It came between the check's last move and its first of the load."""
+    delivery = nights.receive(CLEAN)
+    with ExitStack() as scratch:
+        bundle = checks.check_delivery(
+            district=nights.district,
+            delivery_id=delivery,
+            tree=nights.tree,
+            clock=moment,
+            scratch=scratch,
+        )
+        start_load(nights, delivery)
+        assert not loads.load_delivery(
+            district=nights.district,
+            delivery_id=delivery,
+            tree=nights.tree,
+            clock=moment,
+            running=Job.CHECK,
+            bundle=bundle,
+        )
     assert nights.moves(delivery)[-1][1] == "start-load"
     assert nights.load(delivery)
+
+
+def test_the_two_do_not_leave_it_to_each_other(nights: Nights) -> None:
+    """Both were given back when their worker had died in the load."""
+    delivery = nights.receive(CLEAN)
+    start_job(Job.CHECK, delivery)
+    nights.check(delivery)
+    start_job(Job.LOAD, delivery)
+    start_load(nights, delivery)
+    assert not nights.load(delivery, running=Job.LOAD)
+    assert nights.load(delivery, running=Job.CHECK)
 
 
 def test_a_load_that_is_rolled_back_leaves_the_old_roster(nights: Nights, roster: Roster) -> None:

@@ -86,9 +86,7 @@ def test_an_illegal_move_raises_and_changes_nothing(nights: Nights) -> None:
 def test_of_movers_at_once_one_wins(nights: Nights) -> None:
     known = nights.receive(CLEAN)
     in_hand = [nights.delivery(known) for _ in range(6)]
-    results = race(
-        *[lambda it=it: moved(nights, it, Event.START_CHECK) for it in in_hand]  # type: ignore[misc]
-    )
+    results = race(*[lambda it=it: moved(nights, it, Event.START_CHECK) for it in in_hand])
     assert sorted(results) == [False] * 5 + [True]
     assert nights.moves(known)[1:] == [("sealed", "start-check", "checking")]
 
@@ -99,12 +97,11 @@ def test_the_loser_waits_for_the_winner_and_leaves_nothing(nights: Nights) -> No
     nights.change(known, state=State.CHECKING)
     forget_jobs()
     ours, theirs = nights.delivery(known), nights.delivery(known)
-    with ExitStack() as threads:
-        with in_district(nights.district):
-            assert move(ours, Event.PASS, now=moment())
-            loser = threads.enter_context(beside(lambda: moved(nights, theirs, Event.BLOCK)))
-            wait_until(is_somebody_waiting_for_a_lock)
-            assert not loser.done()
+    with ExitStack() as threads, in_district(nights.district):
+        assert move(ours, Event.PASS, now=moment())
+        loser = threads.enter_context(beside(lambda: moved(nights, theirs, Event.BLOCK)))
+        wait_until(is_somebody_waiting_for_a_lock)
+        assert not loser.done()
     assert loser.result() is False
     assert nights.delivery(known).state == State.READY
     assert nights.moves(known)[1:] == [("checking", "pass", "ready")]
@@ -116,12 +113,11 @@ def test_a_move_that_is_rolled_back_leaves_the_way_free(nights: Nights) -> None:
     nights.change(known, state=State.CHECKING)
     forget_jobs()
     ours, theirs = nights.delivery(known), nights.delivery(known)
-    with ExitStack() as threads:
-        with suppress(Interrupted), in_district(nights.district):
-            assert move(ours, Event.PASS, now=moment())
-            other = threads.enter_context(beside(lambda: moved(nights, theirs, Event.BLOCK)))
-            wait_until(is_somebody_waiting_for_a_lock)
-            raise Interrupted
+    with ExitStack() as threads, suppress(Interrupted), in_district(nights.district):
+        assert move(ours, Event.PASS, now=moment())
+        other = threads.enter_context(beside(lambda: moved(nights, theirs, Event.BLOCK)))
+        wait_until(is_somebody_waiting_for_a_lock)
+        raise Interrupted
     assert other.result() is True
     assert nights.moves(known)[1:] == [("checking", "block", "rejected")]
     assert tasks_of(known) == [Job.FINISH]

@@ -81,13 +81,12 @@ def test_a_report_waits_for_another_one_of_the_same_seal(nights: Nights) -> None
     """And takes its place when that one is rolled back."""
     nights.send(CLEAN)
     record = nights.seal()
-    with ExitStack() as threads:
-        with suppress(Interrupted), transaction.atomic():
-            assert record_seal(record, settle_seconds=60)
-            second = threads.enter_context(beside(lambda: record_seal(record, settle_seconds=60)))
-            wait_until(is_somebody_waiting_for_a_lock)
-            assert not second.done()
-            raise Interrupted
+    with ExitStack() as threads, suppress(Interrupted), transaction.atomic():
+        assert record_seal(record, settle_seconds=60)
+        second = threads.enter_context(beside(lambda: record_seal(record, settle_seconds=60)))
+        wait_until(is_somebody_waiting_for_a_lock)
+        assert not second.done()
+        raise Interrupted
     assert second.result()
     assert tasks_of(record.id) == [Job.CHECK]
 
@@ -95,7 +94,7 @@ def test_a_report_waits_for_another_one_of_the_same_seal(nights: Nights) -> None
 def test_a_rollback_takes_delivery_move_and_job_back(nights: Nights) -> None:
     nights.send(CLEAN)
     record = nights.seal()
-    with pytest.raises(Interrupted), transaction.atomic():
+    with suppress(Interrupted), transaction.atomic():
         record_seal(record, settle_seconds=60)
         raise Interrupted
     assert list_deliveries(nights.district) == []
@@ -129,12 +128,11 @@ def test_a_job_is_not_put_before_one_that_is_still_uncommitted(nights: Nights) -
     nights.send(CLEAN)
     nights.send(CLEAN, epoch=NEXT_EPOCH)
     first, second = nights.seal(), nights.seal(epoch=NEXT_EPOCH)
-    with ExitStack() as threads:
-        with transaction.atomic():
-            record_seal(first, settle_seconds=60)
-            report = threads.enter_context(beside(lambda: record_seal(second, settle_seconds=60)))
-            wait_until(is_somebody_waiting_for_a_lock)
-            assert not report.done()
+    with ExitStack() as threads, transaction.atomic():
+        record_seal(first, settle_seconds=60)
+        report = threads.enter_context(beside(lambda: record_seal(second, settle_seconds=60)))
+        wait_until(is_somebody_waiting_for_a_lock)
+        assert not report.done()
     assert report.result()
     assert [job.delivery for job in jobs()] == [first.id, second.id]
 
@@ -220,13 +218,12 @@ def test_a_session_may_end_while_its_delivery_comes_to_rest(nights: Nights) -> N
     nights.check(record.id)
     forget_jobs()
     delivery = nights.delivery(record.id)
-    with ExitStack() as threads:
-        with in_district(nights.district):
-            assert move(delivery, Event.HOLD, now=moment())
-            end = threads.enter_context(
-                beside(lambda: end_session(nights.district, session, now=moment()))
-            )
-            wait_until(is_somebody_waiting_for_a_lock)
+    with ExitStack() as threads, in_district(nights.district):
+        assert move(delivery, Event.HOLD, now=moment())
+        end = threads.enter_context(
+            beside(lambda: end_session(nights.district, session, now=moment()))
+        )
+        wait_until(is_somebody_waiting_for_a_lock)
     end.result()
     assert tasks_of(record.id) == [Job.FINISH, Job.FINISH]
 

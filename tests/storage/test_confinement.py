@@ -98,6 +98,17 @@ def test_a_served_directory_that_is_a_link_is_not_followed(
     assert served not in names(apple, "/")
 
 
+@pytest.mark.parametrize("call", CALLS)
+def test_not_even_a_link_within_the_district_is_followed(apple: DistrictTree, call: str) -> None:
+    send(apple, "/upload/own", b"apple")
+    apple.make_directory(at("/upload/real"))
+    send(apple, "/upload/real/file", b"apple")
+    on_disk(apple, "/upload/link").symlink_to("real")
+    with pytest.raises(PlaceUnsupported):
+        CALLS[call](apple, "/upload/link/file")
+    assert fetch(apple, "/upload/real/file") == b"apple"
+
+
 def plant_pipe(path: Path) -> None:
     os.mkfifo(path)
 

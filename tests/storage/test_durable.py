@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from nightdrop.storage.district import DistrictTree
+from nightdrop.storage.markers import sync_epoch
+from nightdrop.storage.place import Place
 from nightdrop.storage.processed import move_to_processed
 from storage.cast import EPOCH, at, begin, mode, seal, send
 from storage.killing import watched_calls
@@ -116,6 +118,31 @@ def test_a_rename_to_a_marker_comes_after_all_else(apple: DistrictTree, epoch: l
     for other in [*epoch, file]:
         assert trace.place("fsync", other) < rename
     assert trace.last("fsync", inode(apple, E)) > rename
+
+
+def test_what_closes_during_a_rename_to_a_marker_is_on_the_disk_too(
+    apple: DistrictTree, epoch: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was no marker when it closed, and most was on the disk already."""
+    send(apple, f"{E}/x")
+    handle = begin(apple, f"{E}/guardians.csv")
+    file = inode(apple, f"{E}/guardians.csv")
+    syncing = "nightdrop.storage.renames.sync_epoch"
+
+    def sync_and_close(place: Place, name: str) -> None:
+        monkeypatch.setattr(syncing, sync_epoch)
+        sync_epoch(place, name)
+        handle.write(0, b"late")
+        handle.close()
+
+    monkeypatch.setattr(syncing, sync_and_close)
+    trace = traced(lambda: apple.rename(at(f"{E}/x"), at(f"{E}/COMPLETE"), replace=False))
+    synced_again = max(
+        number
+        for number, step in enumerate(trace.steps[: trace.place("rename", "COMPLETE")])
+        if step == ("fsync", file)
+    )
+    assert trace.place("whole", file) < synced_again
 
 
 def test_a_rename_to_a_marked_epoch_comes_after_all_in_it(apple: DistrictTree) -> None:

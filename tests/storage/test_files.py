@@ -4,6 +4,8 @@
 import errno
 import os
 from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -348,6 +350,44 @@ def test_districts_are_made_once_and_again(tree: Tree, apple: DistrictTree) -> N
     assert tree.is_ready()
     assert tree.shared.stat().st_mode & 0o777 == 0o700
     tree.prepare()
+
+
+def test_a_full_disk_is_told_as_such(apple: DistrictTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    apple.make_directory(at("/upload/d"))
+    send(apple, "/upload/x")
+    monkeypatch.setattr(os, "open", fail_when_made(os.open))
+    for request in (
+        lambda: begin(apple, "/upload/d/new"),
+        lambda: begin(apple, "/upload/new"),
+        lambda: apple.make_directory(at("/upload/new")),
+        lambda: apple.rename(at("/upload/x"), at("/upload/new"), replace=False),
+    ):
+        with pytest.raises(DiskFull):
+            request()
+
+
+def fail_when_made(original: Callable[..., int]) -> Callable[..., int]:
+    """Open what is there, and find no room for what is not."""
+
+    def open_known(name: str, flags: int, *args: int, **options: int) -> int:
+        try:
+            return original(name, flags & ~os.O_CREAT, *args, **options)
+        except FileNotFoundError:
+            if flags & os.O_CREAT:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+            raise
+
+    return open_known
+
+
+def test_a_district_belongs_to_whom_the_tree_belongs(tree: Tree, ground: Path) -> None:
+    owner = os.geteuid()
+    if owner == 0:
+        owner = 65534
+        os.chown(ground / "districts", owner, owner)
+    tree.add_district(UUID(int=3))
+    for path in (ground / "districts" / str(UUID(int=3))).rglob("*"):
+        assert path.stat().st_uid == owner
 
 
 def test_the_tree_itself_may_be_a_link(tree: Tree, apple: DistrictTree) -> None:

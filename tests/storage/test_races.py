@@ -5,6 +5,7 @@ Where an order matters it is made with pipes; where any order must do, many roun
 both sides let go at the same moment.
 """
 
+import fcntl
 import os
 import time
 from collections.abc import Callable
@@ -17,7 +18,8 @@ import pytest
 from nightdrop.core.errors import Refusal
 from nightdrop.storage.confine import Confinement, detect_confinement
 from nightdrop.storage.district import DistrictTree
-from nightdrop.storage.locks import take_alone, take_to_seal
+from nightdrop.storage.errors import EpochBusy
+from nightdrop.storage.locks import EntryLock, take_alone, take_shared, take_to_seal
 from nightdrop.storage.processed import move_to_processed
 from nightdrop.storage.seal import SealRecord, SealWait, read_record, sealed_records, try_seal
 from storage.cast import BY_SFTP, EPOCH, at, begin, fetch, make_epoch, names, seal, send, why_not
@@ -150,6 +152,43 @@ def test_who_opens_while_another_renames_gets_the_new_state(apple: DistrictTree)
     lock.release()
     assert opener.result() == "NoSuchFile"
     assert not (apple.place.path / "locks" / "a").exists()
+
+
+def test_who_lets_go_of_a_lock_leaves_the_next_one_alone(
+    apple: DistrictTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a shared lock and one taken alone is a moment in which a name may change hands."""
+    lock = take_shared(apple.place, "a")
+    original = fcntl.flock
+    held: list[EntryLock] = []
+
+    def change_hands(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", original)
+        original(descriptor, fcntl.LOCK_UN)
+        take_alone(apple.place, "a").release()
+        held.append(take_shared(apple.place, "a"))
+        original(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", change_hands)
+    lock.release()
+    assert (apple.place.path / "locks" / "a").exists()
+    with pytest.raises(EpochBusy):
+        take_alone(apple.place, "a")
+    held[0].release()
+    assert not (apple.place.path / "locks" / "a").exists()
+
+
+def test_locks_are_taken_in_the_order_of_their_names(apple: DistrictTree) -> None:
+    """Who waits for the first does not hold the second: so no two wait for each other."""
+    for name in ("a", "b"):
+        apple.make_directory(at(f"/upload/{name}"))
+    send(apple, "/upload/b/x")
+    lock = take_alone(apple.place, "a")
+    other = Other(lambda: apple.rename(at("/upload/b/x"), at("/upload/a/x"), replace=False))
+    wait_until_locked_out(apple)
+    take_alone(apple.place, "b").release()
+    lock.release()
+    assert other.result() == "ok"
 
 
 def wait_until_locked_out(tree: DistrictTree) -> None:

@@ -71,6 +71,16 @@ def test_a_cut_seal_is_no_seal_and_is_overwritten(lock_file: int) -> None:
         assert content_of(lock_file) == whole
 
 
+def test_what_lies_behind_what_is_sound_is_cut_off(lock_file: int) -> None:
+    put(lock_file, b"x" * 10_000)
+    add_seal(lock_file, RECORD)
+    sealed = content_of(lock_file)
+    assert len(sealed) < 10_000
+    put(lock_file, sealed + b"x" * 10_000)
+    add_target(lock_file, "a")
+    assert len(content_of(lock_file)) < 10_000
+
+
 def test_a_cut_target_leaves_the_seal(lock_file: int) -> None:
     add_seal(lock_file, RECORD)
     sealed = len(content_of(lock_file))

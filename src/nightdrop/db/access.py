@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 from django.db import connection, connections, transaction
-from django.db.backends.postgresql.base import DatabaseWrapper
+from psycopg_pool import ConnectionPool
 
 from nightdrop.core.errors import Refusal
 from nightdrop.db.models import Delivery, District
@@ -149,15 +149,17 @@ def close_connections() -> None:
 
 
 def drop_connections() -> None:
-    """Forget the connections of this thread and those that pools keep, once the database was away.
+    """Give back the connections of this thread and replace all that their pools keep.
 
-    A pool tries each connection that it has kept, and rests for a second after each that is
-    dead: with some of them it gives out none for longer than anybody waits.
+    To be called when the database was away. A pool tries each connection that it has kept
+    and rests for a second after each that is dead: with some of them it gives out none for
+    longer than anybody waits.
     """
     for each in connections.all(initialized_only=True):
         each.close()
-        if isinstance(each, DatabaseWrapper):
-            each.close_pool()
+        pool: ConnectionPool | None = getattr(each, "pool", None)
+        if pool is not None:
+            pool.drain()
 
 
 def _tell_database(district: UUID | None) -> None:

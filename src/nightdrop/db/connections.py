@@ -27,7 +27,9 @@ OWNER: Final = "owner"
 _SERVING: Final = {"default": Role.APP, "operator": Role.OPERATOR}
 #: Connections that outlive a request. One that cannot be had in `timeout` seconds is
 #: refused, so that a page says that the database is away while its reader still waits.
-_POOL: Final = {"min_size": 0, "max_size": 8, "timeout": 2}
+#: A pool that has failed to connect tries again after pauses that double; it gives up after
+#: `reconnect_timeout`, or it would stay away for as long again as the database was.
+_POOL: Final = {"min_size": 0, "max_size": 8, "timeout": 2, "reconnect_timeout": 2}
 
 
 def django_databases(config: Config) -> dict[str, dict[str, Any]]:

@@ -21,9 +21,12 @@ _LOOKUP_IDS: Final = 10_000
 
 def check_duplicates(file: ReadFile, *, log: FindingLog, limits: Limits) -> None:
     """Find the rows that share a key: equal ones count once, different ones not at all."""
-    shares_key = file.index["key_hash"].is_duplicated() & file.index["key_hash"].is_not_null()
-    if not shares_key.any():
+    # Sorting finds repetitions in a third of the memory that a table of all keys takes.
+    keys = file.index["key_hash"].drop_nulls().sort()
+    repeated_keys = keys.filter(keys == keys.shift(1))
+    if repeated_keys.is_empty():
         return
+    shares_key = _is_among(file.index["key_hash"], repeated_keys).fill_null(value=False)
     sharing = (
         file.index.with_row_index("row")
         .filter(shares_key)

@@ -107,7 +107,7 @@ def read_file(
         file_name=file_name,
         text=text,
         supplied=reading.supplied,
-        index=pl.concat([pl.DataFrame(schema=_INDEX), *reading.pieces]).rechunk(),
+        index=pl.concat([pl.DataFrame(schema=_INDEX), *reading.pieces]),
         broken_lines=reading.broken_lines,
         is_whole=is_whole,
     )

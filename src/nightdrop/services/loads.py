@@ -38,7 +38,9 @@ def load_delivery(
        new one. Another worker may have been given the same delivery; it waits at the
        lock and then finds the work done.
     """
-    delivery = _take_step(district, delivery_id, clock=clock, running=running)
+    delivery = _take_step(
+        district, delivery_id, clock=clock, running=running, is_read=bundle is not None
+    )
     if delivery is None:
         return False
     with ExitStack() as scratch:
@@ -52,7 +54,9 @@ def load_delivery(
     return delivery.state == State.LOADED
 
 
-def _take_step(district: UUID, delivery_id: UUID, *, clock: Clock, running: Job) -> Delivery | None:
+def _take_step(
+    district: UUID, delivery_id: UUID, *, clock: Clock, running: Job, is_read: bool
+) -> Delivery | None:
     with in_district(district):
         delivery = Delivery.objects.get(id=delivery_id)
         if delivery.state == State.READY:
@@ -60,16 +64,28 @@ def _take_step(district: UUID, delivery_id: UUID, *, clock: Clock, running: Job)
                 return None
             taken = move(delivery, Event.START_LOAD, now=clock(), attempts=1)
             return delivery if taken else None
-        # A check's job goes on to load what it has read, and the load's own job comes at the
-        # same time: whoever is second must not take the first for dead and read it all again.
-        other = Job.CHECK if running is Job.LOAD else Job.LOAD
-        if delivery.state != State.LOADING or is_running(other, delivery=delivery_id):
+        if delivery.state != State.LOADING:
+            return None
+        if _is_with_another(delivery_id, running=running, is_read=is_read):
             return None
         if delivery.attempts >= MAX_ATTEMPTS:
             move(delivery, Event.BREAK, now=clock(), reason="the load did not end, three times")
             return None
         resumed = move(delivery, Event.RESUME, now=clock(), attempts=delivery.attempts + 1)
         return delivery if resumed else None
+
+
+def _is_with_another(delivery_id: UUID, *, running: Job, is_read: bool) -> bool:
+    """Tell whether the other of the two jobs that may load this delivery is at it.
+
+    A check's job goes on to load what it has read, and the load's own job comes at the same
+    time: whoever is second must not take the first for dead and read it all again. The
+    load's job leaves it to a check's that runs. A check's leaves it only when it has read
+    the files just now, so that the two never leave it to each other.
+    """
+    if running is Job.LOAD:
+        return is_running(Job.CHECK, delivery=delivery_id)
+    return is_read
 
 
 def _may_load(delivery: Delivery, *, clock: Clock) -> bool:

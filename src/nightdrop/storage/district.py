@@ -194,8 +194,8 @@ class DistrictTree:
         """Hold the lock of an entry that is not sealed, and have the parent directory open."""
         take = take_alone if alone else take_shared
         with (
-            take(self.place, path.parts[1]),
             translating(path),
+            take(self.place, path.parts[1]),
             self.place.served(path.parent) as directory_fd,
         ):
             yield directory_fd

@@ -73,9 +73,9 @@ def rename(place: Place, old: ServedPath, new: ServedPath, *, replace: bool) -> 
     """
     alone = _entries_needed_alone(old, new)
     with ExitStack() as held:
-        for name in sorted({old.parts[1], new.parts[1]}):
-            held.enter_context((take_alone if name in alone else take_shared)(place, name))
         with translating(old):
+            for name in sorted({old.parts[1], new.parts[1]}):
+                held.enter_context((take_alone if name in alone else take_shared)(place, name))
             old_fd = held.enter_context(place.served(old.parent))
             found = stat_entry(old_fd, old.name)
         with translating(new):

@@ -235,13 +235,13 @@ def open_write(place: Place, path: ServedPath, options: WriteOptions) -> WriteHa
 
     The file counts as not whole before anything in it changes.
     """
-    lock = take_shared(place, path.parts[1])
-    try:
-        with translating(path):
+    with translating(path):
+        lock = take_shared(place, path.parts[1])
+        try:
             descriptor = _open_joined(place, path, options)
-    except BaseException:
-        lock.release()
-        raise
+        except BaseException:
+            lock.release()
+            raise
     handle = WriteHandle(place, path, descriptor=descriptor, lock=lock, readable=options.readable)
     if options.truncate:
         try:
