@@ -123,11 +123,11 @@ class Nightdrop:
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_fault: object) -> None:
         self.stop()
         self.console.close()
         self.postgres.stop()
-        for directory, _, _ in os.walk(self.directory):
+        for directory, *_ in os.walk(self.directory):
             # Sealed epochs are closed to their own owner, too.
             Path(directory).chmod(0o700)
         shutil.rmtree(self.directory)

@@ -45,7 +45,9 @@ def test_roster_columns_are_the_formats(table: Table) -> None:
 
 @pytest.mark.parametrize("table", GENERIC.tables, ids=lambda table: table.name)
 def test_roster_keys_are_the_formats(table: Table) -> None:
-    key = list(ROSTER[table.name]._meta.pk.field_names)  # type: ignore[union-attr]
+    primary = ROSTER[table.name]._meta.pk
+    assert isinstance(primary, models.CompositePrimaryKey)
+    key = list(primary.field_names)
     if table.alternative_key is None:
         assert key == ["district_id", *table.key]
     else:

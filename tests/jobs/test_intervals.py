@@ -21,7 +21,7 @@ def longest_wait(cron: str) -> float:
     times = task.croniter
     times.set_current(NOON.timestamp())
     ticks = [NOON.timestamp(), *(times.get_next(ret_type=float) for _ in range(200))]
-    return max(later - tick for tick, later in pairwise(ticks))
+    return float(max(later - tick for tick, later in pairwise(ticks)))
 
 
 @pytest.mark.parametrize("seconds", [1, 2, 5, 7, 30, 59, 60, 90, 120, 2700, 3600, 5000, 86400])

@@ -13,7 +13,7 @@ from procrastinate.contrib.django import app
 
 from fix_district import moment
 from fix_night import CLEAN, EPOCH, NEXT_EPOCH, Nights, forget_jobs, jobs, night_of, tasks_of
-from fix_roster import guardian, student
+from fix_roster import student
 from nightdrop.core.delivery.machine import State
 from nightdrop.core.epochs import Marker
 from nightdrop.jobs.main import preload_worker
@@ -24,7 +24,6 @@ from nightdrop.services.queue import Job
 Work = Callable[[], None]
 
 MANY = [student(f"{number:05}") for number in range(3000)]
-A_LARGE_NIGHT = night_of(MANY, [guardian(row["Student Id"], "Max") for row in MANY])
 
 
 def stored_arguments() -> list[tuple[dict[str, object], str | None]]:
@@ -78,22 +77,6 @@ def test_a_night_goes_through(nights: Nights, work: Work) -> None:
     assert found.finished_at is not None
     assert (nights.processed_directory() / "REPORT.txt").is_file()
     assert jobs() == []
-
-
-def test_the_two_jobs_that_may_load_do_not_take_each_other_for_dead(
-    nights: Nights, strangers_nights: Nights, work: Work
-) -> None:
-    """A check's job loads what it has read, while the load's own job is given out, too."""
-    both = [(each, each.receive(A_LARGE_NIGHT)) for each in (nights, strangers_nights)]
-    work()
-    for each, delivery in both:
-        assert [event for _, event, _ in each.moves(delivery)] == [
-            "seal",
-            "start-check",
-            "pass",
-            "start-load",
-            "load",
-        ]
 
 
 def test_nights_that_come_together_load_in_their_order(nights: Nights, work: Work) -> None:

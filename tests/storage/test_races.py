@@ -19,7 +19,7 @@ from nightdrop.core.errors import Refusal
 from nightdrop.storage.confine import Confinement, detect_confinement
 from nightdrop.storage.district import DistrictTree
 from nightdrop.storage.errors import EpochBusy
-from nightdrop.storage.locks import EntryLock, take_alone, take_shared, take_to_seal
+from nightdrop.storage.locks import EntryLock, take_alone, take_sealed, take_shared, take_to_seal
 from nightdrop.storage.processed import move_to_processed
 from nightdrop.storage.seal import SealRecord, SealWait, read_record, sealed_records, try_seal
 from storage.cast import BY_SFTP, EPOCH, at, begin, fetch, make_epoch, names, seal, send, why_not
@@ -139,6 +139,15 @@ def test_who_opens_while_another_seals_waits_and_is_refused(apple: DistrictTree)
     lock.release()
     assert opener.result() == "EpochSealed"
     assert names(apple, E) == {"students.csv", "COMPLETE"}
+
+
+def test_who_would_write_to_a_sealed_epoch_does_not_hold_up_its_move(apple: DistrictTree) -> None:
+    make_epoch(apple)
+    seal(apple)
+    with_lock = take_sealed(apple.place, EPOCH)
+    assert with_lock is not None
+    assert Other(lambda: begin(apple, f"{E}/guardians.csv")).result() == "EpochSealed"
+    with_lock.release()
 
 
 def test_who_opens_while_another_renames_gets_the_new_state(apple: DistrictTree) -> None:

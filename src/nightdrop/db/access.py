@@ -157,8 +157,8 @@ def drop_connections() -> None:
     """
     for each in connections.all(initialized_only=True):
         each.close()
-        pool: ConnectionPool | None = getattr(each, "pool", None)
-        if pool is not None:
+        pool = getattr(each, "pool", None)
+        if isinstance(pool, ConnectionPool):
             pool.drain()
 
 
