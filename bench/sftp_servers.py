@@ -28,6 +28,8 @@ PATIENCE_SECONDS: Final = 90
 #: A server that spends less than a hundredth of its time is at rest.
 REST_SECONDS: Final = 0.5
 POLL_SECONDS: Final = 0.05
+#: What is shown of a server's log when something went wrong.
+LOG_LINES: Final = 20
 #: Makes a process the parent of its descendants whose own parents ended.
 PR_SET_CHILD_SUBREAPER: Final = 36
 
@@ -180,7 +182,7 @@ def _started(
     try:
         yield process.pid
     except Exception:
-        sys.stderr.write(log_file.read_text())
+        sys.stderr.write("\n".join(log_file.read_text().splitlines()[-LOG_LINES:]) + "\n")
         raise
     finally:
         process.send_signal(signal.SIGTERM)

@@ -102,7 +102,7 @@ def install_points(directory: Path) -> None:
     put(Point.BEFORE_CHECK, f"{services}.checks", "check_delivery", after=False)
     put(Point.CHECKING, "nightdrop.intake.check", "read_file", after=True)
     put(Point.KEEPING_FINDINGS, f"{services}.checks", "_keep_findings", after=False)
-    put(Point.LOADED, f"{services}.loads", "load_delivery", after=True)
+    put(Point.LOADED, f"{services}.loads", "load_delivery", after=True, tell=_if_done)
     put(Point.BEFORE_MOVE, f"{services}.finishing", "move_to_processed", after=False)
     put(Point.BEFORE_RENAME, "nightdrop.storage.processed", "rename_new", after=False)
     put(Point.RENAMED, "nightdrop.storage.processed", "rename_new", after=True)
@@ -131,6 +131,11 @@ def _find(place: str) -> Any:  # noqa: ANN401 - a module or a class
 
 def _always(_result: object, _args: tuple[Any, ...]) -> str:
     return ""
+
+
+def _if_done(is_done: object, _args: tuple[Any, ...]) -> str | None:
+    # Two jobs may come to a load; the one that finds it taken has nothing to wait for.
+    return "" if is_done else None
 
 
 def _outcome(result: SealRecord | SealWaits, _args: tuple[Any, ...]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from fix_district import moment
 from fix_night import (
@@ -349,3 +349,20 @@ def test_loads_in_turn_do_not_wait_for_another_district(
         lock_roster(nights.district)
         with beside(lambda: strangers_nights.load(theirs)) as load:
             assert load.result(timeout=60)
+
+
+def test_nothing_stays_behind_on_a_connection_that_the_next_district_gets(nights: Nights) -> None:
+    """Row security knows nothing of temporary tables."""
+    nights.bring(night_of(FIRST, guardians_of(FIRST)))
+    second = checked(nights, night_of(SECOND, guardians_of(SECOND[:9])), epoch=NEXT_EPOCH)
+    assert nights.load(second)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class"
+            " WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r' ORDER BY 1"
+        )
+        names = [name for (name,) in cursor.fetchall()]
+        assert "staged_student" in "".join(names)
+        for name in names:
+            cursor.execute(f'SELECT count(*) FROM pg_temp."{name}"')  # noqa: S608
+            assert cursor.fetchone() == (0,), name

@@ -41,7 +41,11 @@ def make(kind: type[Refusal]) -> Refusal:
 
 
 @pytest.mark.parametrize(
-    "kind", {*refusals_of(paths), *refusals_of(storage), *refusals_of(handles), PacketMalformed}
+    "kind",
+    sorted(
+        {*refusals_of(paths), *refusals_of(storage), *refusals_of(handles), PacketMalformed},
+        key=lambda kind: kind.__name__,
+    ),
 )
 def test_every_refusal_has_a_sentence_of_its_own(kind: type[Refusal]) -> None:
     assert kind in SENTENCES

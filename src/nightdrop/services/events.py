@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
+import structlog
 from django.db import transaction
 from django.db.models import Q
 
@@ -13,6 +14,8 @@ from nightdrop.db.access import in_district
 from nightdrop.db.models import AccountKey, AuditEvent, District
 from nightdrop.services.deliveries import end_session, record_seal
 from nightdrop.storage.seal import SealRecord
+
+log = structlog.get_logger()
 
 
 def ship(events: Sequence[Event], *, settle_seconds: float) -> None:
@@ -84,6 +87,12 @@ def _mark_used(events: Sequence[Event]) -> None:
 
 def _act(event: Event, district: UUID, *, settle_seconds: float) -> None:
     if event.kind is EventKind.SEALED:
-        record_seal(SealRecord.from_json(event.facts), settle_seconds=settle_seconds)
+        try:
+            record = SealRecord.from_json(event.facts)
+        except (KeyError, ValueError, TypeError):
+            # Another version wrote it. The scan reads the seal itself; the journal goes on.
+            log.warning("seal-not-understood", district=str(district), id=str(event.id))
+            return
+        record_seal(record, settle_seconds=settle_seconds)
     elif event.kind is EventKind.SESSION_ENDED and event.session is not None:
         end_session(district, event.session, now=event.at)

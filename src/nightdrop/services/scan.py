@@ -58,15 +58,24 @@ def scan_tree(*, tree: Tree, clock: Clock, quiet_seconds: float, settle_seconds:
         try:
             records = [*_seal_left_behind(tree, district, quiet_seconds=quiet_seconds)]
             records += sealed_records(tree.district(district))
-        except (OSError, Refusal) as fault:
+        except (OSError, Refusal, UnicodeError) as fault:
             log.warning("district-not-scanned", district=str(district), fault=type(fault).__name__)
             continue
         known = known_deliveries([record.id for record in records])
         for record in sorted(records, key=lambda record: (record.sealed_at, record.id)):
             if record.id not in known:
-                found += record_seal(record, settle_seconds=settle_seconds)
+                found += _record(record, settle_seconds=settle_seconds)
     _requeue_stranded(clock=clock)
     return found
+
+
+def _record(record: SealRecord, *, settle_seconds: float) -> bool:
+    try:
+        return record_seal(record, settle_seconds=settle_seconds)
+    except UnicodeError:
+        # Put there by hand, with a name that is no UTF-8; it must not end the scan for all.
+        log.warning("seal-not-recorded", district=str(record.district), delivery=str(record.id))
+        return False
 
 
 def _seal_left_behind(tree: Tree, district: UUID, *, quiet_seconds: float) -> Iterator[SealRecord]:

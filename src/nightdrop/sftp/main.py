@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SFTP process: `nightdrop sftp`. Joins the server to the database's services."""
+"""The SFTP process: `nightdrop sftp`. Joins the server to the database's services.
+
+Whoever imports this module has set Django up: services reach models.
+"""
 
 import asyncio
-import os
 import signal
 import sys
 import threading
@@ -10,21 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-import django
 import uvloop
 
 from nightdrop.config import Config, variable_name
 from nightdrop.core.accounts import Snapshot
 from nightdrop.core.events import Event
+from nightdrop.db.access import drop_connections
+from nightdrop.services import events, keys
 from nightdrop.sftp.server import PortTaken, Server
 from nightdrop.storage.journal import Journal
 from nightdrop.storage.tree import Tree
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "nightdrop.site.settings")
-django.setup()
-
-from nightdrop.db.access import close_connections  # noqa: E402 - models need Django set up
-from nightdrop.services import events, keys  # noqa: E402 - as above
 
 #: How long a stopping server lets transfers go on. The supervisor kills after 30 s.
 GRACE_SECONDS: Final = 10.0
@@ -86,7 +83,7 @@ def _make_ship(config: Config) -> Callable[[Sequence[Event]], None]:
             events.ship(batch, settle_seconds=config.settle_seconds)
         except BaseException:
             # The connection may be the reason; the next try begins with a new one.
-            close_connections()
+            drop_connections()
             raise
 
     return ship
