@@ -38,6 +38,7 @@ def test_no_message_of_a_task_reaches_a_log_or_the_queue(
     (nights.upload_directory() / name).unlink()
     with pytest.raises(FileNotFoundError, match=NAME):
         nights.check(delivery)
+    caplog.set_level(logging.DEBUG, logger="procrastinate")
     with caplog.at_level(logging.DEBUG), structlog.testing.capture_logs() as lines:
         work()
     told = caplog.text + str(lines) + str(capfd.readouterr())

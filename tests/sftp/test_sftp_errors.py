@@ -44,7 +44,7 @@ def make(kind: type[Refusal]) -> Refusal:
     "kind",
     sorted(
         {*refusals_of(paths), *refusals_of(storage), *refusals_of(handles), PacketMalformed},
-        key=lambda kind: kind.__name__,
+        key=str,
     ),
 )
 def test_every_refusal_has_a_sentence_of_its_own(kind: type[Refusal]) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cast of the console's tests: nobody, a person, and an operator with a second factor."""
 
+import fcntl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.test import Client
 
+from fix_home import run_directory
 from nightdrop.db.models import Person
 from nightdrop.services.people import invite_operator
 from nightdrop.web.static_files import publish_static_files
@@ -25,7 +27,13 @@ LONG_AGO = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 def started_console() -> None:
     """Do what the start of the console does: have a secret key, publish the style sheet."""
     settings.SECRET_KEY = uuid4().hex
-    publish_static_files()
+    published = run_directory / "static.published"
+    with (run_directory / "static.lock").open("w") as lock:
+        # Workers of pytest-xdist share the home: one publishes, the others read what it wrote.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not published.exists():
+            publish_static_files()
+            published.touch()
 
 
 @pytest.fixture(scope="session")
