@@ -16,7 +16,7 @@ from web.cast import PASSWORD
 SCRIPT = Path(__file__).with_name("far_from_home.py")
 
 
-def test_nothing_is_read_of_the_code_after_preloading(database: None) -> None:
+def test_nothing_is_read_of_the_code_after_preloading(database: None, tmp_path: Path) -> None:
     link = invite_operator(
         "noor@example.org", invitation=uuid4(), token=uuid4().hex, now=datetime.now(UTC)
     )
@@ -26,7 +26,8 @@ def test_nothing_is_read_of_the_code_after_preloading(database: None) -> None:
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PYTHONPATH": str(SCRIPT.parent.parent)},
+        env=os.environ
+        | {"PYTHONPATH": str(SCRIPT.parent.parent), "NIGHTDROP_TREE": str(tmp_path / "missing")},
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""

@@ -19,7 +19,8 @@ import asyncio
 from typing import Final, Protocol, cast
 
 import asyncssh
-from asyncssh.packet import PacketDecodeError, SSHPacket
+from asyncssh.constants import MSG_IGNORE
+from asyncssh.packet import PacketDecodeError, SSHPacket, SSHPacketLogger
 
 from nightdrop.core.accounts import Accepted, LoginFault
 from nightdrop.sftp.algorithms import SIGNATURES
@@ -29,6 +30,8 @@ from nightdrop.sftp.algorithms import SIGNATURES
 MAX_TRIES: Final = 6
 
 _SIGNATURES: Final = frozenset(name.encode() for name in SIGNATURES)
+#: What may be waiting for the kernel before a sender waits too.
+_GATHERED_BYTES: Final = 256 * 1024
 #: A request to prove each of our host keys, and little more.
 _MAX_PROOF_BYTES: Final = 2048
 #: How often a sender looks whether a key exchange is over. They take milliseconds, and
@@ -115,6 +118,16 @@ class Connection(asyncssh.SSHServerConnection):
         super().send_userauth_failure(partial_success)
         self._next_service = b"ssh-userauth"
 
+    def send_packet(
+        self, pkttype: int, *args: bytes, handler: SSHPacketLogger | None = None
+    ) -> None:
+        """Send a packet, without the empty one that asyncssh puts before each.
+
+        That one defends ciphers in CBC mode, of which none is offered.
+        """
+        if pkttype != MSG_IGNORE:
+            super().send_packet(pkttype, *args, handler=handler)
+
     async def reload_config(self) -> None:
         """Keep the options: they do not depend on who logs in."""
 
@@ -127,6 +140,12 @@ class Connection(asyncssh.SSHServerConnection):
             super()._process_hostkeys_prove_00_at_openssh_dot_com_global_request(packet)
         else:
             self._report_global_response(result=False)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let the packets of one batch gather, to be handed to the kernel together."""
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.set_write_buffer_limits(high=_GATHERED_BYTES)
+        super().connection_made(transport)
 
     def pause_writing(self) -> None:
         """Note that the socket takes no more for now."""

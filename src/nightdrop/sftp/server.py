@@ -171,6 +171,7 @@ def make_options(house: House, keys: HostKeys) -> asyncssh.SSHServerConnectionOp
         keepalive_interval=_KEEPALIVE_SECONDS,
         keepalive_count_max=_KEEPALIVE_COUNT,
         allow_pty=False,
+        line_editor=False,
         agent_forwarding=False,
         x11_forwarding=False,
         gss_host=None,
