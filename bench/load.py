@@ -13,7 +13,7 @@ Run: python bench/load.py [--students 500000] [--rounds 3] [--directory DIR]
 import argparse
 import json
 import os
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -161,8 +161,18 @@ def load_once(conninfo: str, district: UUID, files: Path) -> Measured:
                 tick("apply")
         connection.commit()
         tick("commit")
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    peak_mib = read_peak_mib()
     return Measured(peak_mib=peak_mib, counts=counts, **steps)
+
+
+def read_peak_mib() -> int:
+    """Return the most memory that this process had.
+
+    Not by getrusage, which counts what its parent had when it was forked.
+    """
+    status = Path("/proc/self/status").read_text()
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) // 1024 if found else 0
 
 
 def load_bare(server: EmbeddedPostgres, files: Path) -> float:
