@@ -178,7 +178,7 @@ def test_names_that_change_beside_a_marker_are_on_the_disk(
     send(apple, "/upload/own")
     send(apple, f"{E}/COMPLETE")
     trace = traced(lambda: change(apple))
-    trace.place("fsync", inode(apple, E))
+    assert trace.place("fsync", inode(apple, E)) >= 0
 
 
 def test_a_directory_moved_into_a_marked_epoch_is_on_the_disk(

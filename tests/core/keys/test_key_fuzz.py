@@ -43,7 +43,7 @@ def keys_of(data: bytes) -> tuple[PublicKey, ...]:
         return ()
 
 
-def read(data: bytes) -> None:
+def check_read(data: bytes) -> None:
     for key in keys_of(data):
         again = read_public_key(openssh_line(key).encode())
         assert (again.blob, again.comment, again.type) == (key.blob, key.comment, key.type)
@@ -51,16 +51,16 @@ def read(data: bytes) -> None:
 
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_answered(data: bytes) -> None:
-    read(data)
+    check_read(data)
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=5), max_size=12))
 def test_any_mixture_of_pieces_is_answered(pieces: list[bytes]) -> None:
-    read(b"".join(pieces))
+    check_read(b"".join(pieces))
 
 
 @given(data=st.data(), piece=st.sampled_from(PIECES[:4]))
 def test_a_damaged_key_is_answered(data: st.DataObject, piece: bytes) -> None:
     start = data.draw(st.integers(0, len(piece)))
     end = data.draw(st.integers(start, min(start + 20, len(piece))))
-    read(piece[:start] + data.draw(st.binary(max_size=20)) + piece[end:])
+    check_read(piece[:start] + data.draw(st.binary(max_size=20)) + piece[end:])

@@ -140,7 +140,8 @@ def test_the_refusal_holds_nothing_of_the_key(name: str, private_keys: dict[str,
 def test_a_body_without_its_header_is_recognised(
     name: str, quote: str, private_keys: dict[str, str]
 ) -> None:
-    refuse((quote + without_armor(private_keys[name]).replace("\n", "\n" + quote)).encode())
+    body = quote + without_armor(private_keys[name]).replace("\n", "\n" + quote)
+    assert refuse(body.encode()).code == errors.PrivateKeyGiven.code
 
 
 @pytest.mark.parametrize("name", [*OPENSSH_MADE, *PUTTY_MADE])
@@ -162,8 +163,10 @@ def test_a_private_key_is_known_from_its_first_line_on(
     name: str, private_keys: dict[str, str]
 ) -> None:
     text = private_keys[name]
+    whole = refuse(text.encode())
     for size in range(len(text.splitlines()[0]), len(text), 31):
-        refuse(text[:size].encode())
+        refused = refuse(text[:size].encode())
+        assert (refused.format, refused.offset) == (whole.format, whole.offset)
 
 
 def test_bare_der_is_recognised() -> None:
@@ -174,15 +177,20 @@ def test_bare_der_is_recognised() -> None:
     )
     for key in keys:
         for encryption in (NoEncryption(), BestAvailableEncryption(os.urandom(8))):
-            refuse(key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, encryption))
-    refuse(keys[0].private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
-    refuse(pkcs12.serialize_key_and_certificates(b"n", keys[0], None, None, NoEncryption()))
+            given = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, encryption)
+            assert refuse(given).format is errors.PrivateFormat.PEM
+    for given in (
+        keys[0].private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()),
+        pkcs12.serialize_key_and_certificates(b"n", keys[0], None, None, NoEncryption()),
+    ):
+        assert refuse(given).format is errors.PrivateFormat.PEM
 
 
 def test_a_private_key_in_a_large_file_is_a_private_key_first(
     private_keys: dict[str, str],
 ) -> None:
-    refuse(private_keys["ed25519"].encode() + b" " * 300_000)
+    refused = refuse(private_keys["ed25519"].encode() + b" " * 300_000)
+    assert refused.format is errors.PrivateFormat.OPENSSH
 
 
 def test_the_dead_format_of_protocol_1_is_recognised() -> None:
