@@ -44,7 +44,8 @@ def test_an_epoch_whose_marker_nobody_reported_is_sealed(nights: Nights) -> None
     assert look(nights.tree) == 1
     (delivery,) = list_deliveries(nights.district)
     assert (delivery.epoch, delivery.state, delivery.session) == (EPOCH, State.SEALED, None)
-    assert delivery.settles_at == delivery.sealed_at
+    # Its session may still be there, in another process.
+    assert delivery.settles_at == delivery.sealed_at + timedelta(seconds=60)
     assert tasks_of(delivery.id) == [Job.CHECK]
     record = read_record(nights.files, EPOCH)
     assert record is not None

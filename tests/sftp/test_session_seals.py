@@ -252,6 +252,59 @@ def test_a_visitor_does_not_seal_what_another_session_is_sending(
     assert names_of(event) == ["guardians.csv", "students.csv"]
 
 
+def test_a_visitor_of_another_process_does_not_either(
+    make_server: MakeServer, apple_key: ClientKey
+) -> None:
+    first_server, second_server = (make_server(seal_quiet_seconds=3600) for _ in range(2))
+    first_server.add("applegrove.org", apple_key)
+    second_server.accounts = first_server.accounts
+    second_server.know()
+
+    async def work() -> None:
+        async with connect(first_server, apple_key) as first, first.start_sftp_client() as sftp:
+            await sftp.mkdir(FOLDER)
+            await touch(sftp, f"{FOLDER}/COMPLETE")
+            async with (
+                connect(second_server, apple_key) as second,
+                second.start_sftp_client() as other,
+            ):
+                await touch(other, f"{FOLDER}/guardians.csv")
+            assert not is_sealed(first_server)
+            await touch(sftp, f"{FOLDER}/students.csv")
+
+    asyncio.run(work())
+    assert is_sealed(first_server)
+
+
+def test_a_marker_of_another_process_is_sealed_when_it_is_quiet(
+    make_server: MakeServer, apple_key: ClientKey
+) -> None:
+    first_server, second_server = (
+        make_server(seal_quiet_seconds=seconds) for seconds in (3600, 0.3)
+    )
+    first_server.add("applegrove.org", apple_key)
+    second_server.accounts = first_server.accounts
+    second_server.know()
+
+    async def work() -> None:
+        async with connect(first_server, apple_key) as first, first.start_sftp_client() as sftp:
+            await sftp.mkdir(FOLDER)
+            await touch(sftp, f"{FOLDER}/COMPLETE")
+            async with (
+                connect(second_server, apple_key) as second,
+                second.start_sftp_client() as other,
+            ):
+                await touch(other, f"{FOLDER}/guardians.csv")
+            # The first one has the journal's shipper.
+            await asyncio.to_thread(first_server.wait_for, EventKind.SEALED)
+            await sftp.utime(f"{FOLDER}/COMPLETE", (1, 1))
+
+    asyncio.run(work())
+    (event,) = first_server.wait_for(EventKind.SEALED)
+    assert event.facts["session"] is None
+    assert event.facts["session_open"] is True
+
+
 @pytest.mark.parametrize(
     ("path", "hint"),
     [

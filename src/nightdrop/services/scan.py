@@ -86,7 +86,8 @@ def _seal_left_behind(tree: Tree, district: UUID, *, quiet_seconds: float) -> It
             epoch,
             seal_id=uuid4(),
             quiet_seconds=quiet_seconds,
-            sealed_by=SealedBy(source="sftp", session=None, fingerprint=None, session_open=False),
+            # Whoever wrote the marker may still be there, and set times on what it sent.
+            sealed_by=SealedBy(source="sftp", session=None, fingerprint=None, session_open=True),
         )
         if isinstance(outcome, SealRecord):
             yield outcome

@@ -2,7 +2,9 @@
 """When an epoch is tried for sealing. Whether it may seal is decided by `storage.seal`.
 
 - A session that ends by itself tries every epoch that it touched, at once, except those
-  whose marker another session wrote that is still there.
+  whose marker another session wrote that is still there. Whether one is there is known of
+  this process's sessions; a marker that none of them wrote may be the work of a session
+  that another process serves, and so waits for quiet.
 - An epoch that was touched is tried when it has been quiet for a while, whoever is there.
 - A session that was cut off is no sign that its sender had finished: quiet decides.
 
@@ -29,6 +31,9 @@ log = structlog.get_logger()
 
 #: Where seals made here come from.
 _SOURCE: Final = "sftp"
+#: So many markers are remembered with the session that wrote them, although it has ended:
+#: their epochs wait for another session to close a file, or for a torn one to come again.
+_KEPT_MARKS: Final = 1000
 
 
 @dataclass(slots=True)
@@ -74,14 +79,12 @@ class Sealer:
         """
         sealing.is_open = False
         for epoch in sorted(sealing.touched):
-            key = (sealing.writer.district, epoch)
-            marker = self._marked_by.get(key, sealing)
-            if marker is sealing:
-                self._marked_by.pop(key, None)
-            if is_clean and not marker.is_open and not self._is_stopped:
+            marker = self._marked_by.get((sealing.writer.district, epoch))
+            if is_clean and marker and not marker.is_open and not self._is_stopped:
                 await self._try(sealing, epoch, quiet_seconds=0)
         if sealing.sealed:
             sealing.diary.note(EventKind.SESSION_ENDED, epochs=[*sorted(sealing.sealed)])
+        self._forget_old_marks()
 
     async def stop(self) -> None:
         """Try nothing any more, and wait for what is being tried."""
@@ -105,9 +108,15 @@ class Sealer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _forget_old_marks(self) -> None:
+        if len(self._marked_by) > _KEPT_MARKS:
+            self._marked_by = {
+                key: marker for key, marker in self._marked_by.items() if marker.is_open
+            }
+
     async def _try(self, sealing: Sealing, epoch: str, *, quiet_seconds: float) -> None:
         """Try to seal, in the name of the session that wrote the marker if it is known."""
-        by = self._marked_by.get((sealing.writer.district, epoch), sealing)
+        by = self._marked_by.get((sealing.writer.district, epoch))
         work = partial(
             try_seal,
             sealing.tree,
@@ -116,9 +125,10 @@ class Sealer:
             quiet_seconds=quiet_seconds,
             sealed_by=SealedBy(
                 source=_SOURCE,
-                session=by.writer.session,
-                fingerprint=by.writer.fingerprint,
-                session_open=by.is_open,
+                session=by.writer.session if by else None,
+                fingerprint=(by or sealing).writer.fingerprint,
+                # One that is not known is given time to set its files' times.
+                session_open=by.is_open if by else True,
             ),
         )
         try:
@@ -128,7 +138,7 @@ class Sealer:
             log.error("seal-failed", fault=type(fault).__name__, epoch=epoch)  # noqa: TRY400
             return
         if isinstance(result, SealRecord):
-            self._note_sealed(by, result)
+            self._note_sealed(by or sealing, result)
         else:
             self._note_waits(sealing, epoch, result)
 
@@ -138,6 +148,8 @@ class Sealer:
         if timer := self._timers.pop(key, None):
             timer.cancel()
         by.diary.note(EventKind.SEALED, **record.to_json())
+        if record.session is None:
+            return
         if by.is_open:
             by.sealed.add(record.epoch)
         elif record.session_open:
@@ -145,7 +157,9 @@ class Sealer:
             by.diary.note(EventKind.SESSION_ENDED, epochs=[record.epoch])
 
     def _note_waits(self, sealing: Sealing, epoch: str, waits: SealWaits) -> None:
-        if waits.reason is SealWait.QUIET:
+        if waits.reason in {SealWait.NO_MARKER, SealWait.SEALED}:
+            self._marked_by.pop((sealing.writer.district, epoch), None)
+        elif waits.reason is SealWait.QUIET:
             self._arm(sealing, epoch, waits.remaining_seconds)
         elif waits.reason is SealWait.BEING_WRITTEN:
             self._arm(sealing, epoch, self._quiet_seconds)
