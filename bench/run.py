@@ -2,9 +2,9 @@
 """Every benchmark, one after the other, and one table of what was measured against its goal.
 
 A benchmark is a program of its own. Of what it prints, the lines that say ``(at most 0.55 of
-sshd)`` are results; the number in front of the same unit is what was measured. A goal that
-is missed is no failure, for machines differ and other work disturbs; a benchmark that
-breaks, or that has nothing to say, is.
+sshd)`` or ``(at least 7 of sshd)`` are results; the number in front of the same unit is what
+was measured. A goal that is missed is no failure, for machines differ and other work disturbs;
+a benchmark that breaks, or that has nothing to say, is.
 
 Run: python bench/run.py [NAME ...]
 """
@@ -24,10 +24,15 @@ ROOT: Final = Path(__file__).parent.parent
 BENCHMARKS: Final[Mapping[str, Sequence[str]]] = {
     "load": ("bench/load.py",),
     "sftp": ("-m", "bench.sftp"),
+    "distance": ("-m", "bench.distance"),
+    "arrivals": ("-m", "bench.arrivals"),
+    "hang": ("-m", "bench.hang"),
 }
 #: The unit of a limit -> what stands behind the measured number, where that differs.
 MEASURED_AS: Final[Mapping[str, str]] = {"of sorted": "of first", "of clean": "of first"}
-RESULT: Final = re.compile(r"^(?P<name>\S.*?) {2,}.*\(at most (?P<limit>[\d.]+) (?P<unit>[^)]+)\)")
+RESULT: Final = re.compile(
+    r"^(?P<name>\S.*?) {2,}.*\(at (?P<side>most|least) (?P<limit>[\d.]+) (?P<unit>[^)]+)\)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Result:
     name: str
     measured: float | None
     limit: float
+    is_least: bool
     unit: str
 
     @property
@@ -45,7 +51,8 @@ class Result:
         """Whether the goal is met."""
         if self.measured is None:
             return "?"
-        return "met" if self.measured <= self.limit else "NOT MET"
+        is_met = self.measured >= self.limit if self.is_least else self.measured <= self.limit
+        return "met" if is_met else "NOT MET"
 
 
 def main() -> int:
@@ -90,12 +97,13 @@ def read_result(benchmark: str, line: str) -> Result | None:
     if found is None:
         return None
     unit = found["unit"]
-    measured = re.search(rf"([\d.]+) {re.escape(MEASURED_AS.get(unit, unit))}\b", line)
+    measured = re.search(rf"(-?[\d.]+) {re.escape(MEASURED_AS.get(unit, unit))}\b", line)
     return Result(
         benchmark,
         found["name"],
         float(measured[1]) if measured else None,
         float(found["limit"]),
+        found["side"] == "least",
         unit,
     )
 
@@ -106,8 +114,8 @@ def show(results: Sequence[Result], *, notes: Sequence[str]) -> None:
     for result in results:
         measured = "-" if result.measured is None else f"{result.measured:.3f}"
         print(
-            f"{result.benchmark:6} {result.name:24} {measured:>8} {result.unit:10}"
-            f" at most {result.limit:<5} {result.verdict}"
+            f"{result.benchmark:8} {result.name:30} {measured:>9} {result.unit:10}"
+            f" at {'least' if result.is_least else 'most':5} {result.limit:<6g} {result.verdict}"
         )
     for note in notes:
         print(note)

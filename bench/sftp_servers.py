@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two servers that are measured side by side, and what /proc knows of their processes.
+"""The two servers that are measured side by side.
 
 Run with a command, this is the parent under which sshd runs, see `reap`.
 """
@@ -15,43 +15,52 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.processes import (
+    PATIENCE_SECONDS,
+    cpu_seconds,
+    families,
+    memory_kib,
+    started,
+    wait_until,
+)
+from bench.running import running
+
 SSHD: Final = Path("/usr/sbin/sshd")
 DISTRICT: Final = "bench.example"
-#: How long anything here may take on a slow machine.
-PATIENCE_SECONDS: Final = 90
+#: As many sessions at rest as are measured, where one district may have 32.
+SETTINGS: Final = {"NIGHTDROP_SESSIONS_PER_DISTRICT": "500"}
 #: A server that spends less than a hundredth of its time is at rest.
 REST_SECONDS: Final = 0.5
-POLL_SECONDS: Final = 0.05
-#: What is shown of a server's log when something went wrong.
-LOG_LINES: Final = 20
 #: Makes a process the parent of its descendants whose own parents ended.
 PR_SET_CHILD_SUBREAPER: Final = 36
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A server under measurement; `pid` is the process whose children are its own too."""
+    """A server under measurement; the children of the processes `pids` are its own too."""
 
     name: str
-    pid: int
+    pids: tuple[int, ...]
     port: int
     username: str
     #: The directory that clients write into.
     upload: str
+    #: Where that is on this machine's disk.
+    disk: Path
 
     def cpu_seconds(self) -> float:
         """Return what the server has used so far, by processes that ended as well."""
-        return sum(map(_cpu_seconds, _family(self.pid)))
+        return sum(map(cpu_seconds, families(self.pids)))
 
     def memory_kib(self) -> float:
         """Return the memory of all its processes; what they share is shared out."""
-        return sum(map(_memory_kib, _family(self.pid)))
+        return sum(map(memory_kib, families(self.pids)))
 
     def rest(self) -> None:
         """Wait until the server does nothing any more."""
@@ -68,32 +77,29 @@ class Server:
 
 @contextmanager
 def nightdrop(scratch: Path) -> Iterator[Server]:
-    """Run Nightdrop in a home of its own, with one district that has the client's key."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTDROP_")}
-    environ = own | {
-        "NIGHTDROP_HOME": str(scratch / "home"),
-        "NIGHTDROP_SFTP_PORT": "0",
-        "NIGHTDROP_WEB_PORT": "0",
-        "NIGHTDROP_PUBLIC_HOST": "localhost",
-    }
-    program = [sys.executable, "-m", "nightdrop"]
-
-    def run(*arguments: str) -> None:
-        subprocess.run([*program, *arguments], env=environ, stdout=subprocess.DEVNULL, check=True)
-
-    with _started([*program, "serve"], scratch / "nightdrop.log", environ=environ) as serve:
-        ports = scratch / "home/run/ports.json"
-        _wait_until(lambda: ports.exists() and "sftp" in ports.read_text(), what="nightdrop serve")
-        run("district", "add", DISTRICT, "--time-zone", "UTC")
-        run("key", "add", DISTRICT, f"{scratch / 'id'}.pub", "--label", "bench")
-        port = json.loads(ports.read_text())["sftp"]
+    """Run Nightdrop with one district that has the client's key; its SFTP processes count."""
+    with running(scratch, SETTINGS) as serving:
+        serving.run("district", "add", DISTRICT, "--time-zone", "UTC")
+        serving.run("key", "add", DISTRICT, f"{scratch / 'id'}.pub", "--label", "bench")
+        district = json.loads(serving.run("district", "show", DISTRICT, "--json"))
         yield Server(
             name="nightdrop",
-            pid=_find_listener(_family(serve), port=port),
-            port=port,
+            pids=serving.sftp_pids,
+            port=serving.port,
             username=DISTRICT,
             upload="/upload",
+            disk=serving.directory(district["id"]) / "upload",
         )
+
+
+@contextmanager
+def side_by_side(scratch: Path) -> Iterator[list[Server]]:
+    """Run ours, and the baseline where it is to be had; the files are in `scratch`."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(nightdrop(scratch))]
+        if has_sshd():
+            servers.append(stack.enter_context(sshd(scratch)))
+        yield servers
 
 
 def has_sshd() -> bool:
@@ -134,10 +140,13 @@ def sshd(scratch: Path) -> Iterator[Server]:
     }
     lines = [f"{name} {value}\n" for name, value in settings.items()]
     (place / "config").write_text("".join(lines))
-    command = [sys.executable, __file__, str(SSHD), "-D", "-e", "-f", str(place / "config")]
-    with _ordinary_user(upload) as user, _started(command, place / "log") as pid:
-        _wait_until(lambda: _listens(port), what=f"sshd, see {place / 'log'}")
-        yield Server(name="sshd", pid=pid, port=port, username=user, upload=str(upload))
+    command = [sys.executable, "-m", "bench.sftp_servers", str(SSHD), "-D", "-e"]
+    command += ["-f", str(place / "config")]
+    with _ordinary_user(upload) as user, started(command, place / "log") as pid:
+        wait_until(lambda: _listens(port), what=f"sshd, see {place / 'log'}")
+        yield Server(
+            name="sshd", pids=(pid,), port=port, username=user, upload=str(upload), disk=upload
+        )
 
 
 def reap(command: Sequence[str]) -> None:
@@ -170,69 +179,6 @@ def _ordinary_user(upload: Path) -> Iterator[str]:
         yield user
     finally:
         subprocess.run(["userdel", user], check=True)
-
-
-@contextmanager
-def _started(
-    command: Sequence[str], log_file: Path, *, environ: Mapping[str, str] | None = None
-) -> Iterator[int]:
-    """Run a server and yield its pid; what it said is shown when anything goes wrong."""
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
-    try:
-        yield process.pid
-    except Exception:
-        sys.stderr.write("\n".join(log_file.read_text().splitlines()[-LOG_LINES:]) + "\n")
-        raise
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE_SECONDS)
-
-
-def _family(pid: int) -> list[int]:
-    """Return a process and all that descend from it."""
-    found = [pid]
-    for parent in found:
-        for task in Path(f"/proc/{parent}/task").glob("*"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                found += map(int, (task / "children").read_text().split())
-    return found
-
-
-def _cpu_seconds(pid: int) -> float:
-    try:
-        # The name may hold anything but ends with the last bracket.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    # utime, stime, and the same of children that were waited for: fields 14 to 17.
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-
-
-def _memory_kib(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return float(next(line.split()[1] for line in lines if line.startswith("Pss:")))
-
-
-def _find_listener(pids: Sequence[int], *, port: int) -> int:
-    """Return which of the processes has the listening socket of a port on 127.0.0.1."""
-    address = f"0100007F:{port:04X}"
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
-    sockets = {f"socket:[{row[9]}]" for row in rows if row[1] == address and row[3] == "0A"}
-    for pid in pids:
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if str(descriptor.readlink()) in sockets:
-                    return pid
-    raise LookupError(f"no process listens on port {port}")
-
-
-def _wait_until(is_so: Callable[[], bool], *, what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise TimeoutError(what)
-        time.sleep(POLL_SECONDS)
 
 
 def _listens(port: int) -> bool:

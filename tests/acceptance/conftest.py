@@ -5,6 +5,7 @@ import csv
 import itertools
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,12 @@ def apple(nightdrop: Nightdrop) -> District:
 def birch(nightdrop: Nightdrop) -> District:
     """Birch Hill: another one."""
     return _make_district(nightdrop)
+
+
+@pytest.fixture
+def new_district(nightdrop: Nightdrop) -> Callable[[], District]:
+    """Make districts, as many as a test needs."""
+    return partial(_make_district, nightdrop)
 
 
 @pytest.fixture(scope="session")

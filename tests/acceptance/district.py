@@ -64,29 +64,45 @@ class District:
 
     # As the district.
 
-    def connect(self, *commands: str, limit_kilobits: int | None = None) -> "subprocess.Popen[str]":
-        """Start OpenSSH's `sftp` with a batch of commands; more may follow, see `tell`."""
+    def connect(
+        self,
+        *commands: str,
+        limit_kilobits: int | None = None,
+        key: Path | None = None,
+        source: str = "127.0.0.1",
+    ) -> "subprocess.Popen[str]":
+        """Start OpenSSH's `sftp` with a batch of commands; more may follow, see `tell`.
+
+        It comes from `source`, an address of this machine: all in 127.0.0.0/8 are, on Linux.
+        """
         limit = ["-l", str(limit_kilobits)] if limit_kilobits else []
         process = subprocess.Popen(
-            ["sftp", "-q", "-b", "-", *limit, "-P", str(self.nightdrop.port),
-             "-F", "none", "-i", str(self.nightdrop.key), "-o", "IdentitiesOnly=yes",
+            ["sftp", "-b", "-", *limit, "-P", str(self.nightdrop.port),
+             "-F", "none", "-i", str(key or self.nightdrop.key), "-o", "IdentitiesOnly=yes",
              "-o", "IdentityAgent=none", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR",
-             "-o", "UserKnownHostsFile=/dev/null", f"{self.name}@127.0.0.1"],
+             "-o", "UserKnownHostsFile=/dev/null", "-o", f"BindAddress={source}",
+             f"{self.name}@127.0.0.1"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         tell(process, *commands)
         return process
 
-    def begin(self, *commands: str, limit_kilobits: int | None = None) -> "subprocess.Popen[str]":
+    def begin(
+        self,
+        *commands: str,
+        limit_kilobits: int | None = None,
+        key: Path | None = None,
+        source: str = "127.0.0.1",
+    ) -> "subprocess.Popen[str]":
         """Start a whole session, and do not wait for its end."""
-        process = self.connect(*commands, limit_kilobits=limit_kilobits)
+        process = self.connect(*commands, limit_kilobits=limit_kilobits, key=key, source=source)
         assert process.stdin is not None
         process.stdin.close()
         return process
 
-    def send(self, *commands: str) -> str:
+    def send(self, *commands: str, key: Path | None = None) -> str:
         """Run OpenSSH's `sftp` with a batch of commands that all must succeed."""
-        process = self.begin(*commands)
+        process = self.begin(*commands, key=key)
         status, said = end(process)
         assert status == 0, said
         return said

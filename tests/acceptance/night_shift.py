@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nightdrop serve` without the console, whose parts can be made to wait at a point.
 
-``python night_shift.py DIRECTORY [USER]``: settings come from the environment as always. The
-parts write their process ids to DIRECTORY. With USER, root prepares the home for that user
-and then becomes it, once all code has been read: it may lie where the user cannot read.
+``python night_shift.py DIRECTORY [USER]``: settings come from the environment as always. Each
+process of a part makes a file ``PART.PID`` in DIRECTORY. With USER, root prepares the home for
+that user and then becomes it, once all code has been read: it may lie where the user cannot read.
 """
 
 import os
 import pwd
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from nightdrop.cli.main import set_up_django
@@ -52,11 +53,9 @@ def _observed(part: Part, directory: Path) -> Part:
     def set_up() -> None:
         part.set_up()
         install_points(directory)
-        new = directory / f"{part.name}.{os.getpid()}"
-        new.write_text(f"{os.getpid()}\n", encoding="ascii")
-        new.rename(directory / f"{part.name}.pid")
+        (directory / f"{part.name}.{os.getpid()}").touch()
 
-    return Part(name=part.name, module=part.module, set_up=set_up)
+    return replace(part, set_up=set_up)
 
 
 def _prepare_and_become(config: Config, user: pwd.struct_passwd) -> None:

@@ -23,10 +23,14 @@ Found = TypeVar("Found")
 
 
 def wait_until(
-    look: Callable[[], Found | None], *, what: str, why: Callable[[], str] = lambda: ""
+    look: Callable[[], Found | None],
+    *,
+    what: str,
+    why: Callable[[], str] = lambda: "",
+    seconds: float = PATIENCE_SECONDS,
 ) -> Found:
     """Look again and again until there is something to be seen, and return that."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = look()
         if found:
@@ -35,10 +39,12 @@ def wait_until(
     raise AssertionError(f"waited in vain for {what}\n{why()}")
 
 
-def kill_process(pid: int) -> None:
-    """Kill a process, and wait until it is gone."""
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: is_gone(pid), what="the end of a process")
+def kill_processes(*pids: int) -> None:
+    """Kill processes, and wait until they are gone."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: all(map(is_gone, pids)), what="the end of processes")
 
 
 def is_gone(pid: int) -> bool:

@@ -10,12 +10,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import Any, LiteralString, Self
 
 import psycopg
 
@@ -23,15 +22,18 @@ from acceptance.points import HALTED, ORDER, Point
 from acceptance.processes import (
     PATIENCE_SECONDS,
     is_gone,
-    kill_process,
+    kill_processes,
     processes_of,
     wait_until,
 )
 from nightdrop.config import Config, load_config
 from nightdrop.db.embedded import EmbeddedPostgres
 from nightdrop.db.embedded_postmaster import Postmaster, find_postmaster
-from nightdrop.db.roles import Role
+from nightdrop.db.roles import ADMIN, Role
 
+#: Processes of each part.
+SFTP_WORKERS = 2
+PROCESSES = {"sftp": SFTP_WORKERS, "worker": 1}
 _HERE = Path(__file__).parent
 
 
@@ -76,7 +78,7 @@ class Halted:
 
     def kill(self) -> None:
         """Kill it where it is, and wait until it is gone."""
-        kill_process(self.pid)
+        kill_processes(self.pid)
         self._connection.close()
 
     def let_go(self) -> None:
@@ -100,6 +102,7 @@ class Nightdrop:
         self._settings = {
             "NIGHTDROP_HOME": str(home),
             "NIGHTDROP_SFTP_PORT": "0",
+            "NIGHTDROP_SFTP_WORKERS": str(SFTP_WORKERS),
             "NIGHTDROP_PUBLIC_HOST": "drop.example.org",
             "NIGHTDROP_SEAL_QUIET_SECONDS": "1",
             "NIGHTDROP_SETTLE_SECONDS": "2",
@@ -164,48 +167,50 @@ class Nightdrop:
     def kill(self) -> None:
         """Kill everything at once: `serve`, its parts, PostgreSQL."""
         assert self._process is not None
-        pids = [self.part("sftp"), self.part("worker"), *self.postgres_processes()]
+        pids = [*self.parts("sftp"), *self.parts("worker"), *self.postgres_processes()]
         self._process.kill()
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill_processes(*pids)
         self._process.wait(PATIENCE_SECONDS)
         self._process = None
-        for pid in pids:
-            wait_until(partial(is_gone, pid), what="the end of everything")
         # Who was killed has not taken it away; `start` waits for the next one's.
         self.config.ports_file.unlink()
 
     def kill_sftp_alone(self) -> None:
         """Kill the SFTP server that `start_sftp_alone` has started."""
         assert self._process is not None
+        workers = processes_of(self._process.pid)
         self._process.kill()
+        kill_processes(*workers)
         self._process.wait(PATIENCE_SECONDS)
         self._process = None
 
-    def part(self, name: str) -> int:
-        """Return the process id of the part, as it was when it was last started."""
-        return int((self.directory / f"{name}.pid").read_text())
+    def parts(self, name: str) -> list[int]:
+        """Return the process ids of a part's living processes."""
+        found = (int(file.suffix[1:]) for file in self.directory.glob(f"{name}.*"))
+        return [pid for pid in found if not is_gone(pid)]
 
     def kill_part(self, name: str) -> None:
-        """Kill a part, and wait until `serve` has started another in its place."""
-        killed = self.part(name)
-        kill_process(killed)
-        self.wait_for_another(name, killed)
+        """Kill all processes of a part, and wait until `serve` has started others."""
+        killed = self.parts(name)
+        kill_processes(*killed)
+        self.wait_for_others(name, *killed)
 
-    def wait_for_another(self, name: str, killed: int) -> None:
-        """Wait until another process has taken the place of a part that was killed."""
-        wait_until(lambda: self.part(name) != killed, what=f"another {name}", why=self.log)
-        if name == "sftp":
-            wait_until(self._is_listening, what="another SFTP server", why=self.log)
+    def wait_for_others(self, name: str, *killed: int) -> None:
+        """Wait until other processes have taken the places of those that were killed.
+
+        Whoever connects meanwhile waits for them: `serve` itself has the port.
+        """
+
+        def look() -> bool:
+            living = self.parts(name)
+            return len(living) == PROCESSES[name] and not set(killed) & set(living)
+
+        wait_until(look, what=f"other processes of {name}", why=self.log)
 
     def kill_postgres(self) -> Postmaster:
         """Kill PostgreSQL with all of its processes, and return what its first one was."""
         killed = self.postmaster()
-        for pid in self.postgres_processes():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_until(partial(is_gone, killed.pid), what="the end of PostgreSQL")
+        kill_processes(*self.postgres_processes())
         return killed
 
     def wait_for_postgres(self, *, other_than: Postmaster | None = None) -> None:
@@ -219,6 +224,11 @@ class Nightdrop:
             return other_than is None or self.postmaster().pid != other_than.pid
 
         wait_until(look, what="PostgreSQL to answer", why=self.log)
+
+    def ask(self, statement: LiteralString, *parameters: object) -> list[tuple[Any, ...]]:
+        """Ask the database, as its superuser."""
+        with psycopg.connect(self.postgres.conninfo(ADMIN)) as connection:
+            return connection.execute(statement, parameters).fetchall()
 
     def postmaster(self) -> Postmaster:
         """Return PostgreSQL's first process."""
@@ -260,6 +270,12 @@ class Nightdrop:
                 return Halted(pid, fact, connection)
 
             yield wait
+
+    def wait_for_scans(self) -> None:
+        """Have all epochs tried: the last scan comes when they have been quiet for long enough."""
+        for _ in range(3):
+            with self.halting_at(Point.SCANNED) as halted:
+                halted().let_go()
 
     # What it says.
 

@@ -3,11 +3,11 @@
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 
+from acceptance.databases import standing_still
 from acceptance.district import District, Night, end, tell
 from acceptance.points import Point
 from acceptance.processes import wait_until
@@ -66,20 +66,6 @@ def test_a_database_killed_during_an_upload_is_not_noticed_by_it(
     assert status == 0, said
     nightdrop.wait_for_postgres(other_than=killed)
     apple.check_loaded_once(first_night)
-
-
-@contextmanager
-def standing_still(nightdrop: Nightdrop) -> Iterator[None]:
-    """Have PostgreSQL answer nobody, neither old connections nor new ones."""
-    pids = nightdrop.postgres_processes()
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 def test_uploads_go_on_while_the_database_stands_still(

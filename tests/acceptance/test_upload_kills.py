@@ -48,7 +48,7 @@ def test_a_killed_server_loses_nothing(
         server.kill()
         end(client)
     assert told.exists() == (point is not Point.MARKER_CLOSED)
-    nightdrop.wait_for_another("sftp", server.pid)
+    nightdrop.wait_for_others("sftp", server.pid)
     apple.check_loaded_once(first_night)
 
 
@@ -90,17 +90,10 @@ def test_half_a_file_never_seals(
             os.kill(pid, signal.SIGKILL)
     end(client)
     assert half.stat().st_size < LARGE_BYTES
-    _scan(nightdrop)
+    nightdrop.wait_for_scans()
     assert not apple.has_seal()
     assert not apple.deliveries()
     apple.send(
         *first_night.puts(*(name for name in ("students.csv", "COMPLETE") if name not in first))
     )
     apple.check_loaded_once(first_night)
-
-
-def _scan(nightdrop: Nightdrop) -> None:
-    """Have all epochs tried: the last scan comes when they have been quiet for long enough."""
-    for _ in range(3):
-        with nightdrop.halting_at(Point.SCANNED) as halted:
-            halted().let_go()

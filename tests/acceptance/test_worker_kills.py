@@ -36,7 +36,7 @@ def test_a_killed_worker_loses_nothing(
         assert delivery["finished_at"] is None or point is Point.LOADED
         assert apple.check_never_half(first_night) == (STATES[point] == "loaded")
         worker.kill()
-    nightdrop.wait_for_another("worker", worker.pid)
+    nightdrop.wait_for_others("worker", worker.pid)
     apple.check_loaded_once(first_night)
 
 
@@ -51,7 +51,7 @@ def test_killed_before_it_took_the_job(
         apple.send(*first_night.commands())
         apple.wait_for_state("sealed")
         worker.kill()
-    nightdrop.wait_for_another("worker", worker.pid)
+    nightdrop.wait_for_others("worker", worker.pid)
     apple.check_loaded_once(first_night)
 
 
@@ -65,7 +65,7 @@ def test_killed_in_an_update_it_leaves_the_old_roster(
         worker = halted()
         assert apple.export() == first_night.exported
         worker.kill()
-    nightdrop.wait_for_another("worker", worker.pid)
+    nightdrop.wait_for_others("worker", worker.pid)
     apple.check_loaded_once(second_night, before=first_night.exported, epoch=NEXT_EPOCH)
     assert len(apple.deliveries()) == 2
 
@@ -78,7 +78,7 @@ def test_a_delivery_that_kills_each_worker_fails_and_stops_no_other(
         with nightdrop.halting_at(Point.COPYING) as halted:
             worker = halted()
             worker.kill()
-        nightdrop.wait_for_another("worker", worker.pid)
+        nightdrop.wait_for_others("worker", worker.pid)
     assert apple.wait_until_finished()["state"] == "failed"
     assert not apple.check_never_half(first_night)
     assert apple.names(Zone.PROCESSED, EPOCH) >= REPORTS

@@ -19,7 +19,8 @@ def home() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="nightdrop-test-"))
     made.chmod(0o777)
     yield made / "home"
-    EmbeddedPostgres(made / "home").stop()
+    for name in ("home", "other"):
+        EmbeddedPostgres(made / name).stop()
     shutil.rmtree(made)
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ import pytest
 
 from nightdrop.config import Config, load_config
 
-_PROGRAM = Path(__file__).with_name("tiny_parts.py")
+_HERE = Path(__file__).parent
+_PATIENCE_SECONDS = 60
 
 
 @dataclass(slots=True)
@@ -68,19 +70,30 @@ class Served:
         self.home = home
         self._stack = stack
 
-    def start(self, *, environ: dict[str, str] | None = None, **options: object) -> Serving:
-        """Start it with options of `tiny_parts` and more settings."""
+    def beside(self) -> "Served":
+        """Return what starts `serve` in another home."""
+        return Served(self.home.with_name("other"), self._stack)
+
+    def start(
+        self,
+        *,
+        program: str = "tiny_parts.py",
+        environ: dict[str, str] | None = None,
+        **options: object,
+    ) -> Serving:
+        """Start it with options of the program and more settings."""
         own = {name: value for name, value in os.environ.items() if "NIGHTDROP_" not in name}
         settings = {
             "NIGHTDROP_HOME": str(self.home),
             "NIGHTDROP_SFTP_PORT": "0",
+            "NIGHTDROP_SFTP_WORKERS": "1",
             "NIGHTDROP_WEB_PORT": "0",
             "NIGHTDROP_LOG_FORMAT": "json",
             **(environ or {}),
         }
         process = self._stack.enter_context(
             subprocess.Popen(
-                [sys.executable, str(_PROGRAM), json.dumps(options)],
+                [sys.executable, str(_HERE / program), json.dumps(options)],
                 env={**own, **settings},
                 stderr=subprocess.PIPE,
                 text=True,
@@ -88,6 +101,14 @@ class Served:
         )
         self._stack.callback(process.kill)
         return Serving(process, load_config(settings))
+
+
+def stop_process(pid: int) -> None:
+    """Let a process stand still; return when it does."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < deadline
 
 
 @contextmanager

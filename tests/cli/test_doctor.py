@@ -1,17 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """`doctor` finds what answers and what does not."""
 
+import io
 import json
+import os
+import re
 import socket
 import threading
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from cli.serving import Served
-from nightdrop.cli.doctor import ask_all, run_doctor
+from nightdrop.cli import doctor
+from nightdrop.cli.doctor import Answer, ask_all, run_doctor
 from nightdrop.config import Config, load_config
+from nightdrop.core.events import Event, EventKind
 from nightdrop.db.embedded import EmbeddedPostgres
+from nightdrop.storage.journal import Journal
+from storage.small_disk import on_small_disk
 
 
 def _config(home: Path, **settings: str) -> Config:
@@ -25,9 +35,12 @@ def test_it_waits_until_every_part_answers(
     assert run_doctor(serving.config, wait_seconds=60, as_json=False) == 0
     lines = capsys.readouterr().out.splitlines()
     ports = json.loads(serving.config.ports_file.read_text())
+    assert lines.pop(2).startswith(("disk      ok     home and tree: ", "disk      warns  home"))
     assert lines == [
         "postgres  ok     version 18",
         f"tree      ok     {serving.config.tree}",
+        "journal   ok     nothing waits",
+        "quota     ok     0 of 0 districts use more than 90 % of theirs",
         f"sftp      ok     127.0.0.1 port {ports['sftp']}",
         f"web       ok     127.0.0.1 port {ports['web']}",
         "worker    ok     its heart beats",
@@ -40,7 +53,9 @@ def test_it_starts_nothing_and_says_what_to_do(
     assert run_doctor(_config(home), wait_seconds=None, as_json=True) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["ok"] is False
-    assert [part["part"] for part in told["parts"]] == ["postgres", "tree", "sftp", "web", "worker"]
+    assert [part["part"] for part in told["parts"]] == [
+        *("postgres", "tree", "disk", "journal", "quota", "sftp", "web", "worker")
+    ]
     assert not any(part["ok"] for part in told["parts"])
     assert {part["mend"] for part in told["parts"]} == {"start it with nightdrop serve"}
     assert not home.exists()
@@ -87,3 +102,40 @@ def test_no_password_is_printed(home: Path) -> None:
     assert not postgres.is_well
     assert "hidden" not in postgres.found
     assert postgres.mend == "see that NIGHTDROP_DATABASE_URL is right"
+
+
+def answer(config: Config, part: str) -> Answer:
+    return next(one for one in ask_all(config) if one.part == part)
+
+
+@pytest.mark.needs_host
+def test_a_disk_that_will_soon_be_full_is_a_warning(tmp_path: Path) -> None:
+    def work() -> None:
+        config = _config(tmp_path / "home", NIGHTDROP_TREE=str(tmp_path / "home" / "tree"))
+        config.tree.mkdir(parents=True)
+        # Not the others: in there nobody may become another user.
+        disk = doctor._ask("disk", doctor._ask_disk, config)
+        assert disk.is_well
+        assert re.fullmatch(r"home and tree: [0-9.]+ [MK]iB of 2 MiB free", disk.found)
+        assert disk.mend == "make room: a full disk refuses every upload"
+        with redirect_stdout(io.StringIO()) as said:
+            doctor._print([disk], as_json=False)
+        assert said.getvalue() == f"disk      warns  {disk.found}; {disk.mend}\n"
+
+    on_small_disk(tmp_path, work, options="size=2m")
+
+
+def test_a_journal_that_fills_up_is_a_warning(home: Path) -> None:
+    config = _config(home, NIGHTDROP_JOURNAL_MAX_MIB="64")
+    journal = Journal(config.journal_dir)
+    at = datetime(2026, 11, 23, 2, 14, tzinfo=UTC)
+    journal.append(Event(id=uuid4(), at=at, kind=EventKind.LOGIN_ACCEPTED))
+    waiting = answer(config, "journal")
+    assert re.fullmatch(r"\d+ bytes wait since 2026-11-23 02:14 UTC", waiting.found)
+    assert (waiting.is_well, waiting.mend) == (True, "")
+    (segment,) = config.journal_dir.glob("*.jsonl")
+    os.truncate(segment, 60 * 2**20)
+    waiting = answer(config, "journal")
+    assert waiting.is_well
+    assert waiting.mend.startswith("see that the database answers")
+    journal.close()

@@ -63,14 +63,14 @@ def test_parts_have_no_rights_of_root(served: Served) -> None:
 
 @needs_root
 @needs_linux
-def test_a_port_below_1024_needs_no_other_right(served: Served) -> None:
+def test_a_port_below_1024_gives_nobody_a_right(served: Served) -> None:
     port = _free_port_below_1024()
     serving = served.start(environ={"NIGHTDROP_SFTP_PORT": str(port)})
-    told = who_listens(serving.port("sftp"))
+    assert serving.port("sftp") == port
+    told = who_listens(port)
     assert told["ids"][0] == pwd.getpwnam(SERVICE_USER).pw_uid
-    assert int(told["status"]["CapEff"], 16) == 1 << 10
-    assert int(told["status"]["CapPrm"], 16) == 1 << 10
-    assert int(who_listens(serving.port("web"))["status"]["CapEff"], 16) == 0
+    assert int(told["status"]["CapEff"], 16) == 0
+    assert int(told["status"]["CapPrm"], 16) == 0
 
 
 def _free_port_below_1024() -> int:
@@ -108,12 +108,13 @@ def test_a_part_is_started_again_on_any_end(served: Served, worker: str, status:
 
 def test_a_killed_part_comes_back_on_its_port(served: Served) -> None:
     serving = served.start()
-    port = serving.port("sftp")
+    port = serving.port("web")
     killed = who_listens(port)["pid"]
+    serving.wait_for("part-ready", ready="web", pid=killed)
     os.kill(killed, signal.SIGKILL)
-    serving.wait_for("part-ended", ended="sftp", status=-signal.SIGKILL)
-    assert serving.port("sftp") == port
-    assert who_listens(port)["pid"] != killed
+    serving.wait_for("part-ended", ended="web", status=-signal.SIGKILL)
+    assert serving.wait_for("part-ready", ready="web")["pid"] == who_listens(port)["pid"] != killed
+    assert json.loads(serving.config.ports_file.read_text())["web"] == port
 
 
 def test_a_killed_postgres_comes_back(served: Served) -> None:
@@ -128,11 +129,10 @@ def test_a_killed_postgres_comes_back(served: Served) -> None:
     assert serving.stop() == 0
 
 
-def test_a_taken_port_ends_the_start(served: Served) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        serving = served.start(environ={"NIGHTDROP_WEB_PORT": str(other.getsockname()[1])})
-        assert serving.end() == 1
-    assert "nightdrop: web has no port\n" in serving.said
+def test_a_part_that_refuses_ends_the_start(served: Served) -> None:
+    serving = served.start(sftp="refuses")
+    assert serving.end() == 1
+    assert "nightdrop: sftp has no keys\n" in serving.said
     assert find_postmaster(_postgres(serving).places) is None
 
 
@@ -181,7 +181,9 @@ def test_a_second_serve_in_one_home_is_refused(served: Served) -> None:
     first.port("web")
     second = served.start()
     assert second.end() == 1
-    assert any("already-serving" in line for line in second.said)
+    assert any(f"nightdrop sftp runs already in {served.home}" in line for line in second.said), (
+        second.said
+    )
     assert first.stop() == 0
 
 

@@ -127,6 +127,28 @@ def test_a_snapshot_survives_being_written_and_read() -> None:
     assert read_snapshot(write_snapshot(snapshot)) == snapshot
 
 
+def test_a_snapshot_keeps_quotas() -> None:
+    snapshot = Snapshot.of(replace(APPLE, quota_bytes=7 << 40, quota_files=0), BIRCH, taken_at=NOW)
+    assert read_snapshot(write_snapshot(snapshot)) == snapshot
+
+
+def test_a_copy_of_before_there_were_quotas_is_read() -> None:
+    """A restart without database must go on working, also when it is that of an upgrade."""
+    snapshot = Snapshot.of(APPLE, BIRCH, taken_at=NOW)
+    found = json.loads(write_snapshot(snapshot))
+    for account in found["accounts"]:
+        del account["quota_bytes"], account["quota_files"]
+    assert read_snapshot(json.dumps(found).encode()) == snapshot
+
+
+@pytest.mark.parametrize("quota", ["1", 1.5, True, [], {}])
+def test_a_damaged_quota_is_refused(quota: object) -> None:
+    found = json.loads(write_snapshot(Snapshot.of(APPLE, taken_at=NOW)))
+    found["accounts"][0]["quota_bytes"] = quota
+    with pytest.raises(SnapshotDamaged):
+        read_snapshot(json.dumps(found).encode())
+
+
 def test_no_part_of_a_snapshot_is_read_as_a_whole() -> None:
     data = write_snapshot(Snapshot.of(APPLE, taken_at=NOW))
     for end in range(len(data)):

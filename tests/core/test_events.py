@@ -55,6 +55,21 @@ def test_a_cut_line_is_no_event() -> None:
         assert refused.value.line == line[:length]
 
 
+@pytest.mark.parametrize("kind", ["file-eaten", "f", "f" * 32, "file-2"])
+def test_an_event_of_a_newer_version_is_read_and_written_as_it_is(kind: str) -> None:
+    line = write_event(EVENT).replace(b"file-written", kind.encode())
+    event = read_event(line)
+    assert event.kind == kind
+    assert event.facts == EVENT.facts
+    assert write_event(event) == line
+
+
+def test_every_kind_has_room_in_the_database() -> None:
+    for kind in EventKind:
+        foreign = write_event(EVENT).replace(b"file-written", kind.replace("-", "0").encode())
+        assert read_event(foreign).kind == kind.replace("-", "0")
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -63,7 +78,11 @@ def test_a_cut_line_is_no_event() -> None:
         b"{}",
         b'{"id":1}',
         b"[" * 100_000,
-        write_event(EVENT).replace(b"file-written", b"file-eaten"),
+        write_event(EVENT).replace(b"file-written", b"File-Eaten"),
+        write_event(EVENT).replace(b"file-written", b"f" * 33),
+        write_event(EVENT).replace(b"file-written", b""),
+        write_event(EVENT).replace(b'"file-written"', b"7"),
+        write_event(EVENT).replace(b'"file-written"', b"[]"),
         write_event(EVENT).replace(b"+00:00", b""),
         write_event(EVENT).replace(b"0000-", b"000-"),
     ],

@@ -9,14 +9,17 @@ import pytest
 
 from fix_district import moment
 from fix_night import race
+from nightdrop.core.quota import Amount
 from nightdrop.db.access import UnknownDistrict, all_districts, find_district
 from nightdrop.db.models import District
 from nightdrop.services.districts import (
     BadUsername,
     NightlyWithoutTime,
+    Quota,
     UnknownTimeZone,
     UsernameTaken,
     add_district,
+    set_quota,
     suspend_district,
 )
 from nightdrop.services.keys import read_snapshot
@@ -124,6 +127,18 @@ def test_a_district_is_suspended_and_let_in_again(apple: District) -> None:
     suspend_district("applegrove.org", now=None)
     assert find_district("applegrove.org").suspended_at is None
     assert not read_snapshot(now=now).accounts["applegrove.org"].is_suspended
+
+
+def test_a_quota_is_set_and_taken_back(apple: District, birch: District) -> None:
+    set_quota("AppleGrove.org", {Quota.BYTES: 7 << 30, Quota.FILES: 12})
+    set_quota("applegrove.org", {Quota.FILES: None})
+    found = find_district("applegrove.org")
+    assert (found.quota_bytes, found.quota_files) == (7 << 30, None)
+    accounts = read_snapshot(now=moment()).accounts
+    assert accounts["applegrove.org"].find_quota(default=Amount(1, 2)) == Amount(7 << 30, 2)
+    assert accounts["birchhill.org"].find_quota(default=Amount(1, 2)) == Amount(1, 2)
+    with pytest.raises(UnknownDistrict):
+        set_quota("cidermills.org", {Quota.BYTES: 1})
 
 
 def test_nobody_of_that_name_is_suspended(apple: District) -> None:

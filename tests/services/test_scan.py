@@ -23,11 +23,13 @@ from fix_night import (
 )
 from nightdrop.core.delivery.machine import State
 from nightdrop.core.epochs import Marker
+from nightdrop.core.quota import Amount
 from nightdrop.services import scan
 from nightdrop.services.deliveries import list_deliveries
 from nightdrop.services.queue import Job
 from nightdrop.storage.seal import read_record
 from nightdrop.storage.tree import Tree
+from nightdrop.storage.usage import look_at_count, measure_upload, note_change
 
 
 def look(tree: Tree, *, quiet_seconds: float = 0, now: datetime | None = None) -> int:
@@ -195,3 +197,29 @@ def test_a_directory_that_is_misnamed_is_told(nights: Nights) -> None:
     nights.send(CLEAN)
     assert look(nights.tree) == 1
     assert scan.find_misnamed(nights.tree, nights.district) == ["2026-09-28"]
+
+
+def test_what_is_counted_is_corrected(nights: Nights) -> None:
+    nights.send(CLEAN)
+    place = nights.files.place
+    note_change(place, lambda usage: usage.adding(Amount(10**9, 10**6)))
+    look(nights.tree)
+    assert look_at_count(place).usage == measure_upload(place)
+    assert look_at_count(place).number == 1
+    look(nights.tree)
+    assert look_at_count(place).number == 1
+
+
+def test_a_scan_counts_for_a_part_of_the_districts(nights: Nights) -> None:
+    """Those whose count is oldest come first, so that each has its turn."""
+    districts = [UUID(int=number) for number in range(60)]
+    for district in districts:
+        nights.tree.add_district(district)
+    places = [nights.tree.district(district).place for district in districts]
+    for count in (2, 4):
+        scan._count_anew(nights.tree, districts)
+        assert sum(look_at_count(place).number for place in places) == count
+    (places[10].path / "upload").rmdir()
+    for _ in range(30):
+        scan._count_anew(nights.tree, districts)
+    assert [look_at_count(place).number for place in places] == [1] * 10 + [0] + [1] * 49

@@ -72,7 +72,7 @@ def test_shipping_again_changes_nothing(nights: Nights) -> None:
     nights.send(CLEAN)
     record = nights.seal(by=replace(BY_SFTP, session=session, session_open=True))
     events = [
-        event(EventKind.CONNECTED, None, {"address": "192.0.2.7"}),
+        event(EventKind.LOGIN_REFUSED, None, {"address": "192.0.2.7"}),
         event(EventKind.SEALED, nights.district, record.to_json(), session=session),
         event(EventKind.SESSION_ENDED, nights.district, session=session),
     ]
@@ -120,6 +120,58 @@ def test_what_a_journal_has_read_can_be_shipped(nights: Nights, tmp_path: Path) 
     batch.commit()
     assert [each.id for each in list_deliveries(nights.district)] == [record.id]
     assert not journal.pending(10).events
+    journal.close()
+
+
+def test_an_event_of_a_newer_version_is_kept_and_holds_nothing_up(
+    nights: Nights, tmp_path: Path
+) -> None:
+    """It was written before the version was taken back, and is there when that returns."""
+    journal = Journal(tmp_path / "journal")
+    foreign = replace(event(EventKind.SEALED, nights.district, {"new": 1}), kind="sealed-anew")
+    longest = replace(event(EventKind.SEALED, None), kind="x" * 32)
+    known = event(EventKind.DIRECTORY_MADE, nights.district, {"path": "/upload/x"})
+    for each in (foreign, longest, known):
+        journal.append(each)
+    batch = journal.pending(10)
+    for _ in range(2):
+        ship(batch.events, settle_seconds=60)
+    batch.commit()
+    assert {(each.id, each.kind) for each in audited()} == {
+        (foreign.id, "sealed-anew"), (longest.id, "x" * 32), (known.id, "directory-made"),
+    }  # fmt: skip
+    assert not list_deliveries(nights.district)
+    assert journal.unreadable == 0
+    journal.close()
+
+
+@pytest.mark.parametrize("kind", sorted(set(EventKind) - {EventKind.SEALED}))
+def test_every_kind_is_kept_once(nights: Nights, kind: EventKind) -> None:
+    events = [event(kind, district) for district in (nights.district, None)]
+    for _ in range(2):
+        ship(events, settle_seconds=60)
+    assert {each.id for each in audited()} == {each.id for each in events}
+    assert {each.kind for each in audited()} == {kind.value}
+    assert len(audited()) == 2
+
+
+def test_what_a_journal_gave_up_is_told_to_operators_once(nights: Nights, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal", max_bytes=64)
+    made = [event(EventKind.DIRECTORY_MADE, nights.district) for _ in range(5)]
+    for each in made:
+        journal.append(each)
+    refused = event(EventKind.LOGIN_REFUSED, nights.district)
+    journal.append(refused)
+    journal.close()
+    journal = Journal(tmp_path / "journal", max_bytes=64)
+    assert journal.thin(now=moment()) is not None
+    batch = journal.pending(100)
+    for _ in range(2):
+        ship(batch.events, settle_seconds=60)
+    told = [each for each in audited() if each.kind == EventKind.JOURNAL_THINNED]
+    assert sum(each.facts["count"] for each in told) == len(made)
+    assert {each.district_id for each in told} == {None}
+    assert [each.id for each in audited() if each.district_id] == [refused.id]
     journal.close()
 
 

@@ -17,7 +17,7 @@ from fix_night import wait_until
 from nightdrop.core.accounts import Snapshot
 from nightdrop.db.access import drop_connections
 from nightdrop.db.models import District
-from nightdrop.services.districts import suspend_district
+from nightdrop.services.districts import Quota, set_quota, suspend_district
 from nightdrop.services.keys import add_key, revoke_key, watch_snapshot
 
 Seen = queue.SimpleQueue[Snapshot]
@@ -102,6 +102,8 @@ def test_each_change_is_seen_within_a_second(seen: Seen, apple: District) -> Non
     assert wait_for_labels(seen, ["second"]) < 1
     suspend_district("applegrove.org", now=moment())
     assert seen.get(timeout=1).accounts["applegrove.org"].is_suspended
+    set_quota("applegrove.org", {Quota.FILES: 5})
+    assert seen.get(timeout=1).accounts["applegrove.org"].quota_files == 5
 
 
 def test_changes_that_come_while_a_snapshot_is_read_are_not_lost(

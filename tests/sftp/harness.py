@@ -19,12 +19,14 @@ import asyncssh
 import uvloop
 from asyncssh.misc import _ACMWrapper
 
+from nightdrop.cli.listening import bind_ports
 from nightdrop.config import Config
 from nightdrop.core.accounts import Account, AccountKey, Snapshot
 from nightdrop.core.events import Event, EventKind
 from nightdrop.sftp.hostkeys import load_host_keys
 from nightdrop.sftp.server import Server
 from nightdrop.storage.journal import Journal
+from nightdrop.storage.ledger import Ledger
 from nightdrop.storage.tree import Tree
 
 #: How long a test waits for what should take milliseconds.
@@ -55,6 +57,8 @@ class Nightdrop:
     accounts: dict[str, Account] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     port: int = 0
+    #: All ports, by the settings that name them.
+    ports: dict[str, int] = field(default_factory=dict)
     grace_seconds: float = 0.0
     patience_seconds: float = PATIENCE_SECONDS
 
@@ -121,7 +125,7 @@ class Nightdrop:
             arrived = self._changed.wait_for(
                 lambda: len(self.of_kind(kind)) >= count, PATIENCE_SECONDS
             )
-            assert arrived, f"no {kind} among {[event.kind.value for event in self.events]}"
+            assert arrived, f"no {kind} among {[str(event.kind) for event in self.events]}"
             return self.of_kind(kind)
 
     # Running.
@@ -157,10 +161,18 @@ class Nightdrop:
         loop = asyncio.get_running_loop()
         self._stop = lambda: loop.call_soon_threadsafe(stopping.set)
         journal = await asyncio.to_thread(Journal, self.config.journal_dir)
-        server = Server(self.config, tree=self.tree, journal=journal)
+        ledger = await asyncio.to_thread(Ledger.join, self.config.ledger_file)
+        server = Server(self.config, tree=self.tree, journal=journal, ledger=ledger)
+        listeners = bind_ports(self.config, ["sftp"])
+        if legacy := listeners.get("sftp_legacy_port"):
+            self.legacy_port = int(legacy.getsockname()[1])
         self.port = await server.start(
-            watch=self._watch, ship=self.ship, patience_seconds=self.patience_seconds
+            listeners=listeners,
+            watch=self._watch,
+            ship=self.ship,
+            patience_seconds=self.patience_seconds,
         )
+        self.ports = dict(server.ports)
         ready.set()
         await stopping.wait()
         await server.stop(grace_seconds=self.grace_seconds)

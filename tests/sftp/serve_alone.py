@@ -16,11 +16,13 @@ from uuid import UUID
 import asyncssh
 import uvloop
 
+from nightdrop.cli.listening import bind_ports
 from nightdrop.config import Config
 from nightdrop.core.accounts import Account, AccountKey, Snapshot
 from nightdrop.core.events import Event
 from nightdrop.sftp.server import Server
 from nightdrop.storage.journal import Journal
+from nightdrop.storage.ledger import Ledger
 from nightdrop.storage.tree import Tree
 
 
@@ -34,8 +36,13 @@ async def serve(config: Config, account: Account) -> None:
     def ship(batch: Sequence[Event]) -> None:
         raise ConnectionError(len(batch))
 
-    server = Server(config, tree=Tree(config.tree), journal=Journal(config.journal_dir))
-    port = await server.start(watch=watch, ship=ship)
+    server = Server(
+        config,
+        tree=Tree(config.tree),
+        journal=Journal(config.journal_dir),
+        ledger=Ledger.join(config.ledger_file),
+    )
+    port = await server.start(listeners=bind_ports(config, ["sftp"]), watch=watch, ship=ship)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     await asyncio.Event().wait()

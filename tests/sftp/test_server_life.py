@@ -2,7 +2,6 @@
 """Starting, stopping, and living without the database."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -12,22 +11,12 @@ import pytest
 from nightdrop.config import Config
 from nightdrop.core.accounts import LoginFault, Snapshot, read_snapshot, write_snapshot
 from nightdrop.core.events import Event, EventKind
-from nightdrop.sftp.server import PortTaken
+from nightdrop.sftp.server import _REST_SECONDS
 from nightdrop.storage.seal import read_record
 from nightdrop.storage.tree import Tree
 from sftp.harness import EPOCH, ClientKey, MakeServer, Nightdrop, OpenSsh, connect, touch
 
 FOLDER = f"/upload/{EPOCH}"
-
-
-def test_a_taken_port_is_named(make_config: Callable[..., Config]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        config = make_config(sftp_port=port)
-        server = Nightdrop(config, Tree(config.tree))
-        with pytest.raises(PortTaken) as refusal:
-            server.start()
-    assert (refusal.value.address, refusal.value.port) == ("127.0.0.1", port)
 
 
 def test_a_stop_lets_a_transfer_finish_and_ends_idle_sessions(
@@ -55,6 +44,29 @@ def test_a_stop_lets_a_transfer_finish_and_ends_idle_sessions(
     found = server.upload("applegrove.org", EPOCH, "students.csv")
     assert found.read_bytes() == b"whole"
     assert found.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_stop_does_not_cut_a_batch_between_two_requests(
+    make_server: MakeServer, apple_key: ClientKey
+) -> None:
+    """No file is open, and each request comes well after the answer to the last."""
+    server = make_server()
+    server.grace_seconds = 30
+    server.add("applegrove.org", apple_key)
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        async with connect(server, apple_key) as batch, connect(server, apple_key) as idle:
+            sftp = await batch.start_sftp_client()
+            stopping = loop.run_in_executor(None, server.stop)
+            until = loop.time() + 2 * _REST_SECONDS
+            while loop.time() < until or not idle.is_closed():
+                await sftp.stat("/upload")
+                await asyncio.sleep(_REST_SECONDS / 5)
+            assert not stopping.done()
+        await asyncio.wait_for(stopping, 5)
+
+    asyncio.run(work())
 
 
 def test_a_stop_gives_up_what_is_open_in_the_end_and_seals_nothing(
@@ -145,8 +157,8 @@ def test_events_wait_for_the_database_and_none_is_lost(
     server.wait_for(EventKind.DISCONNECTED)
     kinds = [event.kind for event in server.events]
     assert kinds == [
-        EventKind.CONNECTED, EventKind.LOGIN_ACCEPTED, EventKind.DIRECTORY_MADE,
-        EventKind.DIRECTORY_REMOVED, EventKind.DISCONNECTED,
+        EventKind.LOGIN_ACCEPTED, EventKind.DIRECTORY_MADE, EventKind.DIRECTORY_REMOVED,
+        EventKind.DISCONNECTED,
     ]  # fmt: skip
     assert len({event.id for event in server.events}) == len(kinds)
     assert len({event.session for event in server.events}) == 1

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the server speaks, as others see it."""
 
-import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from nightdrop.sftp.algorithms import choose_key_exchanges
+from nightdrop.sftp.algorithms import MODERN, choose_key_exchanges
 from sftp.harness import Nightdrop, OpenSsh
+from sftp.learning import learn_host_keys
 
 #: What ssh-audit says of every key exchange that is not a hybrid; clients of 2026 still need
 #: those, and negotiate them only when they know no better.
@@ -28,10 +28,19 @@ def test_ssh_audit_finds_nothing_to_fail_or_warn_about(server: Nightdrop) -> Non
 
 
 def test_what_the_build_cannot_do_is_left_out() -> None:
-    assert choose_key_exchanges([b"curve25519-sha256", b"curve448-sha512"]) == (
-        "curve25519-sha256",
-    )
-    assert "curve25519-sha256" in choose_key_exchanges()
+    available = [b"curve25519-sha256", b"curve448-sha512"]
+    assert choose_key_exchanges(MODERN, available) == ("curve25519-sha256",)
+    assert "curve25519-sha256" in choose_key_exchanges(MODERN)
+
+
+@pytest.mark.filterwarnings("ignore:Diffie-Hellman over finite fields")
+@pytest.mark.parametrize(
+    "name",
+    ["curve25519-sha256", "curve25519-sha256@libssh.org", "diffie-hellman-group16-sha512"],
+)
+def test_each_key_exchange_for_older_clients_works(openssh: OpenSsh, name: str) -> None:
+    done = openssh.ssh("-o", f"KexAlgorithms={name}", "applegrove.org@127.0.0.1")
+    assert "SFTP only" in done.stderr
 
 
 @pytest.mark.parametrize("algorithm", ["rsa-sha2-512", "rsa-sha2-256", "ssh-ed25519"])
@@ -58,17 +67,6 @@ def test_clients_learn_both_host_keys(server: Nightdrop, openssh: OpenSsh, tmp_p
     first = server.host_keys()[0].export_public_key("openssh")
     known = tmp_path / "known_hosts"
     known.write_text(f"[127.0.0.1]:{server.port} {first.decode()}")
-    with subprocess.Popen(
-        ["ssh", "-o", f"UserKnownHostsFile={known}", "-o", "UpdateHostKeys=yes",
-         "-o", "StrictHostKeyChecking=yes", *openssh.options, "-p", str(server.port),
-         "-s", "applegrove.org@127.0.0.1", "sftp"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    ) as client:  # fmt: skip
-        assert client.stdin is not None
-        assert client.stdout is not None
-        client.stdin.write(struct.pack(">IBI", 5, 1, 3))
-        client.stdin.flush()
-        assert client.stdout.read(4)
-        client.stdin.close()
+    learn_host_keys(openssh, known, port=server.port)
     kinds = sorted(line.split()[1] for line in known.read_text().splitlines())
     assert kinds == ["ssh-ed25519", "ssh-rsa"]

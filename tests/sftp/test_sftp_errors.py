@@ -11,6 +11,7 @@ import pytest
 from nightdrop.core import paths
 from nightdrop.core.errors import Refusal
 from nightdrop.core.paths import ServedPath, Zone
+from nightdrop.core.quota import Amount
 from nightdrop.sftp import handles
 from nightdrop.sftp.errors import SENTENCES, describe
 from nightdrop.sftp.packets import PacketMalformed, Status
@@ -21,9 +22,12 @@ FACTS: dict[str, Any] = {
     "raw": b"/upload/x", "path": PATH, "zone": Zone.DOWNLOAD, "offset": 3, "character": "\n",
     "size_bytes": 300, "name": "etc", "limit": 8, "epoch": "20261123-021407",
     "sealed_at": datetime(2026, 11, 23, 2, 14, 7, tzinfo=UTC), "district": UUID(int=1),
+    "quota": Amount(50 << 30, 200_000), "used": Amount(53_579_284_480, 200_000),
 }  # fmt: skip
 #: Never raised by what a session may ask for, or bases of those that are.
-ELSEWHERE = {paths.PathRefused, storage.PlaceRefused, storage.NotSealed}
+ELSEWHERE = {
+    paths.PathRefused, storage.PlaceRefused, storage.QuotaRefused, storage.NotSealed,
+}  # fmt: skip
 
 
 def refusals_of(module: object) -> list[type[Refusal]]:
@@ -60,6 +64,14 @@ def test_a_sealed_epoch_says_when_and_what_to_do() -> None:
     _, sentence = describe(make(storage.EpochSealed))
     assert "20261123-021407 was sealed at 02:14:07 UTC" in sentence
     assert "Upload into a new epoch" in sentence
+
+
+def test_a_quota_says_how_much_of_what_is_used() -> None:
+    _, sentence = describe(make(storage.QuotaBytesRefused))
+    assert "quota of 50 GiB has no room" in sentence
+    assert "takes 49.9 GiB of it. Remove" in sentence
+    _, sentence = describe(make(storage.QuotaFilesRefused))
+    assert "quota of 200,000 files and directories" in sentence
 
 
 def test_a_refusal_without_a_sentence_gives_its_code() -> None:

@@ -4,55 +4,17 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nightdrop.core.events import Event, EventKind, write_event
+from nightdrop.core.events import write_event
 from nightdrop.storage import journal as journal_module
+from nightdrop.storage import segments as segments_module
 from nightdrop.storage.journal import Journal
-from storage.killing import run_killed
-
-
-def event(number: int) -> Event:
-    return Event(
-        id=UUID(int=number),
-        at=datetime(2026, 9, 28, 2, 14, 7, tzinfo=UTC),
-        kind=EventKind.FILE_WRITTEN,
-        facts={"size_bytes": number},
-    )
-
-
-def numbers(journal: Journal, limit: int = 1000) -> list[int]:
-    """Return which events wait, without handing them over."""
-    return [each.id.int for each in journal.pending(limit).events]
-
-
-def hand_over(journal: Journal, limit: int = 1000) -> list[int]:
-    batch = journal.pending(limit)
-    batch.commit()
-    return [each.id.int for each in batch.events]
-
-
-def segments(directory: Path) -> list[Path]:
-    return sorted(directory.glob("*.jsonl"))
-
-
-def in_another_process(directory: Path, *appended: int, dies: bool) -> None:
-    """Append events in a process that then ends, or is killed while it has the segment open."""
-
-    def work() -> None:
-        journal = Journal(directory)
-        for number in appended:
-            journal.append(event(number))
-        if dies:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    assert run_killed(work, before_call=10_000) is dies
+from storage.journaling import event, hand_over, in_another_process, numbers, segments
 
 
 def test_events_wait_until_they_were_handed_over(tmp_path: Path) -> None:
@@ -146,7 +108,9 @@ def test_a_position_that_is_damaged_means_from_the_start(tmp_path: Path) -> None
     journal.append(event(1))
     assert hand_over(journal) == [1]
     segments(tmp_path)[0].with_suffix(".position").write_bytes(b"")
-    assert hand_over(journal) == [1]
+    assert hand_over(journal) == []
+    journal.close()
+    assert hand_over(Journal(tmp_path)) == [1]
 
 
 def fail_with(code: int) -> Callable[..., int]:
@@ -223,6 +187,57 @@ def test_segments_do_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(segments(tmp_path)) == 1
 
 
+def test_what_is_appended_while_it_is_read_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, reader = Journal(tmp_path), Journal(tmp_path)
+    writer.append(event(1))
+    original = segments_module.read_lines
+
+    def read_just_before(descriptor: int, offset: int, limit: int) -> tuple[list[bytes], bool]:
+        found = original(descriptor, offset, limit)
+        writer.append(event(2))
+        writer.close()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(segments_module, "read_lines", read_just_before)
+        assert hand_over(reader) == [1]
+    assert hand_over(reader) == [2]
+    assert segments(tmp_path) == []
+
+
+def test_many_processes_append_while_one_hands_over(tmp_path: Path) -> None:
+    number = 400
+
+    def append(first: int) -> None:
+        # Segments that end again and again, and a kill at the end.
+        try:
+            journal = Journal(tmp_path, max_bytes=64 * 2000)
+            for each in range(first, first + number):
+                journal.append(event(each))
+            os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)
+
+    children = []
+    for first in (0, number, 2 * number):
+        child = os.fork()
+        if child == 0:
+            append(first)
+        children.append(child)
+    reader = Journal(tmp_path)
+    taken: list[int] = []
+    while children:
+        taken += hand_over(reader, 7)
+        if os.waitpid(children[0], os.WNOHANG)[0]:
+            children.pop(0)
+    while batch := hand_over(reader):
+        taken += batch
+    assert sorted(taken) == list(range(3 * number))
+    assert segments(tmp_path) == []
+
+
 def test_one_process_hands_over(tmp_path: Path) -> None:
     first, second = Journal(tmp_path), Journal(tmp_path)
     first.append(event(1))
@@ -248,19 +263,6 @@ def test_the_lines_of_many_threads_do_not_mix(tmp_path: Path) -> None:
         thread.join()
     assert sorted(hand_over(journal)) == list(range(1000))
     assert journal.unreadable == 0
-
-
-def test_who_hands_over_is_woken(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    assert not journal.wait(0)
-    journal.append(event(1))
-    assert journal.wait(0)
-    assert not journal.wait(0)
-    woken = threading.Thread(target=lambda: journal.wait(60))
-    woken.start()
-    journal.wake()
-    woken.join(30)
-    assert not woken.is_alive()
 
 
 @settings(

@@ -8,6 +8,7 @@ code lies in a directory that is closed to others, the tests then show that it i
 import os
 import sys
 
+from nightdrop.cli.listening import bind_ports, open_ports
 from nightdrop.config import load_config
 from nightdrop.web.main import preload_web, run_web
 
@@ -22,9 +23,11 @@ def _announce(part: str, port: int) -> None:
 
 if __name__ == "__main__":
     config = load_config()
+    listeners = bind_ports(config, ["web"])
+    open_ports(config, listeners)
     if os.geteuid() == 0:
         preload_web()
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-    sys.exit(run_web(config, announce=_announce))
+    sys.exit(run_web(config, listeners=listeners, announce=_announce))

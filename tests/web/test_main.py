@@ -130,26 +130,6 @@ def test_a_killed_master_takes_its_workers_along(console: Console) -> None:
     wait_until(lambda: not console.is_listening())
 
 
-def test_a_taken_port_is_named_with_its_setting(home: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        process = start(home, web_port=port)
-        said, complaint = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert said == ""
-    assert complaint == (
-        f"nightdrop: web cannot listen on 127.0.0.1, port {port}: Address already in use;"
-        " set NIGHTDROP_WEB_PORT to another\n"
-    )
-
-
-def test_two_consoles_never_share_a_port(home: Path, console: Console) -> None:
-    process = start(home, web_port=str(console.port))
-    _, complaint = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert "Address already in use" in complaint
-
-
 def test_styles_are_served_from_home(home: Path, console: Console) -> None:
     sheets = list((home / "static" / "web").glob("nightdrop.????????????.css"))
     assert len(sheets) == 1

@@ -2,26 +2,32 @@
 """`nightdrop doctor`: asks every part whether it answers, and says what to do if not.
 
 It asks as a stranger would, over the network and the database's own protocol, so that it
-finds what a part does not know of itself. It starts nothing.
+finds what a part does not know of itself. It starts nothing. What will be missing soon (room on
+a disk, room for a district) is told as a warning: everything answers all the same.
 """
 
 import http.client
 import json
+import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
 
 import psycopg
 
 from nightdrop.config import Config, variable_name
+from nightdrop.core.quota import choose_quota, write_size
 from nightdrop.db.embedded import connection_params
 from nightdrop.db.embedded_account import acting_as, server_account
 from nightdrop.db.roles import Role
+from nightdrop.storage.errors import NoSuchDistrict
+from nightdrop.storage.journal_size import measure_journal
 from nightdrop.storage.tree import Tree
+from nightdrop.storage.usage import look_at_count
 
 #: How long a part may take to answer.
 _PATIENCE_SECONDS: Final = 5
@@ -29,8 +35,23 @@ _PATIENCE_SECONDS: Final = 5
 _HEARTBEAT_SECONDS: Final = 10
 _POLL_SECONDS: Final = 0.25
 _START: Final = "start it with nightdrop serve"
+#: A disk should have this part of it free, and so many bytes.
+_FREE_PART: Final = 0.1
+_FREE_BYTES: Final = 5 * 2**30
+#: A district that uses more than this part of its quota should be talked to; a journal that
+#: is so full will soon give events up.
+_FULL_PART: Final = 0.9
+_QUOTAS: Final = "SELECT DISTINCT district, quota_bytes, quota_files FROM nightdrop_key_snapshot()"
 _LAST_BEAT: Final = (
     "SELECT extract(epoch FROM now() - max(last_heartbeat))::float8 FROM procrastinate_workers"
+)
+
+
+_NOT_PREPARED: Final = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InsufficientPrivilege,
 )
 
 
@@ -43,9 +64,16 @@ class _Unwell(Exception):
         self.mend = mend
 
 
+class _Worry(_Unwell):
+    """A part answers, and something about it should be mended all the same."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one part said; `mend` is empty when it is well."""
+    """What one part said; `mend` is empty when there is nothing to do.
+
+    One that is well and has something to mend is a warning.
+    """
 
     part: str
     is_well: bool
@@ -56,8 +84,9 @@ class Answer:
 def run_doctor(config: Config, *, wait_seconds: float | None, as_json: bool) -> int:
     """Ask every part, and print a line for each; ask again for `wait_seconds`, if given.
 
-    Shape:   as JSON ``{"ok": true, "parts": [{"part", "ok", "found", "mend"}, ...]}``.
-    Returns: 0 when all parts answer, else 1.
+    Shape:   as JSON ``{"ok": true, "parts": [{"part", "ok", "found", "mend"}, ...]}``; what is
+             ok and has something to mend is a warning.
+    Returns: 0 when all parts answer, with warnings or without, else 1.
     """
     deadline = time.monotonic() + (wait_seconds or 0)
     answers = ask_all(config)
@@ -77,11 +106,12 @@ def _ask(part: str, question: Callable[[Config], str], config: Config) -> Answer
     try:
         return Answer(part=part, is_well=True, found=question(config))
     except _Unwell as unwell:
-        return Answer(part=part, is_well=False, found=unwell.found, mend=unwell.mend)
+        is_well = isinstance(unwell, _Worry)
+        return Answer(part=part, is_well=is_well, found=unwell.found, mend=unwell.mend)
 
 
 def _ask_postgres(config: Config) -> str:
-    version = _query(config, "SELECT current_setting('server_version_num')::int / 10000")
+    [(version,)] = _query(config, "SELECT current_setting('server_version_num')::int / 10000")
     return f"version {version}"
 
 
@@ -98,6 +128,66 @@ def _ask_tree(config: Config) -> str:
         mend = f"see that the directory is there and that {account.name} may write it"
         raise _Unwell(f"{config.tree} cannot be written", mend)
     return str(config.tree)
+
+
+def _ask_disk(config: Config) -> str:
+    """Say how much room there is where HOME and the tree are."""
+    disks: dict[int, tuple[list[str], os.statvfs_result]] = {}
+    try:
+        for name, path in (("home", config.home), ("tree", config.tree)):
+            device = path.stat().st_dev
+            disks.setdefault(device, ([], os.statvfs(path)))[0].append(name)
+    except FileNotFoundError as error:
+        raise _Unwell(f"{error.filename} is not there", _START) from None
+    except OSError as error:
+        raise _Unwell(f"{error.filename}: {_why(error)}", "run this as root") from None
+    said: list[str] = []
+    is_short = False
+    for names, room in disks.values():
+        free, size = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
+        said.append(f"{' and '.join(names)}: {write_size(free)} of {write_size(size)} free")
+        is_short = is_short or free < max(size * _FREE_PART, _FREE_BYTES)
+    found = "; ".join(said)
+    if is_short:
+        raise _Worry(found, "make room: a full disk refuses every upload")
+    return found
+
+
+def _ask_journal(config: Config) -> str:
+    """Say how much waits for the database on this node."""
+    if not config.home.exists():
+        raise _Unwell(f"{config.home} is not there", _START)
+    try:
+        state = measure_journal(config.journal_dir)
+    except OSError as error:
+        raise _Unwell(f"{config.journal_dir}: {_why(error)}", "run this as root") from None
+    if state.oldest_at is None:
+        return "nothing waits"
+    found = f"{write_size(state.size_bytes)} wait since {state.oldest_at:%Y-%m-%d %H:%M} UTC"
+    if state.size_bytes > config.journal_max_bytes * _FULL_PART:
+        mend = "see that the database answers; else the oldest events about files are given up"
+        raise _Worry(found, mend)
+    return found
+
+
+def _ask_quota(config: Config) -> str:
+    """Say how many districts will soon be refused for their quota."""
+    tree = Tree(config.tree)
+    rows = _query(config, _QUOTAS)
+    full = 0
+    for district, quota_bytes, quota_files in rows:
+        quota = choose_quota(quota_bytes, quota_files, default=config.quota)
+        # One that nobody has counted or that has no files uses nothing.
+        with suppress(OSError, NoSuchDistrict):
+            used = look_at_count(tree.district(district).place).usage.count_against(quota)
+            full += (
+                used.size_bytes > quota.size_bytes * _FULL_PART
+                or used.files > quota.files * _FULL_PART
+            )
+    found = f"{full} of {len(rows)} districts use more than 90 % of theirs"
+    if full:
+        raise _Worry(found, "nightdrop district set USERNAME --quota-gib N gives one more room")
+    return found
 
 
 def _ask_sftp(config: Config) -> str:
@@ -132,7 +222,7 @@ def _ask_web(config: Config) -> str:
 
 
 def _ask_worker(config: Config) -> str:
-    seconds = _query(config, _LAST_BEAT)
+    [(seconds,)] = _query(config, _LAST_BEAT)
     if seconds is None:
         raise _Unwell("no worker is there", _START)
     if seconds > _HEARTBEAT_SECONDS:
@@ -143,26 +233,28 @@ def _ask_worker(config: Config) -> str:
 _QUESTIONS: Final[Mapping[str, Callable[[Config], str]]] = {
     "postgres": _ask_postgres,
     "tree": _ask_tree,
+    "disk": _ask_disk,
+    "journal": _ask_journal,
+    "quota": _ask_quota,
     "sftp": _ask_sftp,
     "web": _ask_web,
     "worker": _ask_worker,
 }
 
 
-def _query(config: Config, question: LiteralString) -> float | None:
+def _query(config: Config, question: LiteralString) -> list[tuple[Any, ...]]:
     """Ask the database one question, as the application does."""
     try:
         params = connection_params(config, Role.APP)
         with psycopg.connect(params.conninfo(), connect_timeout=_PATIENCE_SECONDS) as connection:
-            row = connection.execute(question).fetchone()
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+            return connection.execute(question).fetchall()
+    except _NOT_PREPARED:
         # Without rights: the table was made, and the migrations go on.
         raise _Unwell("the database is not at this version", "run nightdrop migrate") from None
     except psycopg.Error as error:
         url = variable_name("database_url")
         mend = _START if config.is_embedded else f"see that {url} is right"
         raise _Unwell(str(error).strip().partition("\n")[0], mend) from None
-    return row[0] if row else None
 
 
 def _listener(config: Config, part: str) -> tuple[str, int]:
@@ -197,5 +289,5 @@ def _print(answers: list[Answer], *, as_json: bool) -> None:
         print(json.dumps({"ok": _are_well(answers), "parts": parts}, indent=2))
         return
     for one in answers:
-        said = f"ok     {one.found}" if one.is_well else f"fails  {one.found}; {one.mend}"
-        print(f"{one.part:<9} {said}")
+        state = "fails" if not one.is_well else "warns" if one.mend else "ok"
+        print(f"{one.part:<9} {state:<6} {one.found}" + (f"; {one.mend}" if one.mend else ""))

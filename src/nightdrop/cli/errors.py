@@ -15,8 +15,12 @@ from nightdrop.core.keys import KeyWarning, RsaIsShort
 SENTENCES: Mapping[str, str] = {
     # Settings and the start
     "bad-setting": "{name}={value} {why}; {mend}",
-    "already-serving": "nightdrop serve runs already in {home}; stop that one first, or set"
-    " NIGHTDROP_HOME to another directory",
+    "already-serving": "nightdrop {part} runs already in {home}, alone or started by nightdrop"
+    " serve; stop that one first, or set NIGHTDROP_HOME to another directory",
+    "port-taken": "{part} cannot listen on {address}, port {port}: another program does; set"
+    " {variable} to another port",
+    "port-closed": "{part} cannot listen on {address}, port {port} ({why}); set {variable} to"
+    " another port, or NIGHTDROP_BIND to an address of this machine",
     "home-unusable": "{path} cannot be used by {user} ({why}); make it a directory that {user} may"
     " write, or set NIGHTDROP_HOME to another one",
     "directory-closed": "the user {user} may not pass through {directory} to {wanted}; open it with"
@@ -92,6 +96,30 @@ SENTENCES: Mapping[str, str] = {
     "key-already-installed": "{fingerprint} is installed already, with the label {label!r}",
     "unknown-key": "there is no key {fingerprint} on this account; nightdrop key list shows them",
     "bad-network": "{network!r} is no network such as 192.0.2.0/24",
+    # Host keys
+    "no-host-keys": "there are no host keys in {directory}; nightdrop serve makes them when it"
+    " starts",
+    "host-keys-closed": "you may not read {directory}; run this as the user to whom it belongs, or"
+    " with sudo",
+    "host-key-unusable": "{path} cannot be used, {why}; put the file back from a backup, or remove"
+    " it to have another key made, which every client will notice",
+    "unknown-host-key": "no host key in use is {fingerprint}; nightdrop hostkey list shows all",
+    "host-key-not-current": "{fingerprint} is the next {kind} key and does not sign yet; to put it"
+    " to use, retire {current}",
+    "no-next-host-key": "no {kind} key is there to follow this one; make it with nightdrop hostkey"
+    " rotate {kind}, and give clients time to learn it",
+    "nothing-planned": "no day is planned on which {fingerprint} retires",
+    "host-key-kind-unused": "no port uses {kind} keys; they are for NIGHTDROP_SFTP_LEGACY_PORT,"
+    " which is not set",
+    # Penalties
+    "penalty-whose-unsaid": "this lifts the penalties of a source, of --name USERNAME, or --all of"
+    " them; say which, nightdrop penalty list shows them",
+    "no-such-penalty": "there is no penalty of {whose}; nightdrop penalty list shows all",
+    "ledger-closed": "{path} cannot be opened ({why}); run this as the user who runs the SFTP"
+    " server, or with sudo",
+    "ledger-foreign": "{path} was made by another version of Nightdrop; restart the SFTP server",
+    "ledger-busy": "{path} is held by a process that does not go on; continue it or end it, then"
+    " try again",
     # People
     "not-an-email": "{text!r} is no e-mail address",
     "already-operator": "{email} is an operator already",

@@ -13,10 +13,11 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 import structlog
 
+from nightdrop.cli.listening import Listeners
 from nightdrop.cli.logs import configure_logging
 from nightdrop.cli.privileges import drop_privileges
 from nightdrop.config import Config
@@ -30,17 +31,11 @@ REFUSED: Final = 1
 CRASHED: Final = 70
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NAME: Final = 15
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 
 Announce = Callable[[str, int], None]
-
-
-class Run(Protocol):
-    """What `run_sftp`, `run_web` and `run_worker` are."""
-
-    def __call__(self, config: Config, *, announce: Announce) -> int:
-        """Work until SIGTERM; return the exit status."""
 
 
 def _nothing() -> None:
@@ -58,20 +53,30 @@ class Part:
     module: str
     #: What its process does first, while nothing else has been done.
     set_up: Callable[[], None] = _nothing
+    #: Gives the number of its processes; without it there is one.
+    count: Callable[[Config], int] | None = None
+    #: Whether one home may have it only once.
+    is_single: bool = True
 
-    def port(self, config: Config) -> int:
-        """Return the port that the settings give this part; 0 for any free one, or none."""
-        return int(getattr(config, f"{self.name}_port", 0))
+    def process_names(self, config: Config) -> tuple[str, ...]:
+        """Return a name for each process: ``web``, or ``sftp-1``, ``sftp-2`` and so on."""
+        if self.count is None:
+            return (self.name,)
+        return tuple(f"{self.name}-{number + 1}" for number in range(self.count(config)))
 
     def preload(self) -> None:
         """Import the part, and all that it would import later."""
         module = importlib.import_module(self.module)
         getattr(module, f"preload_{self.name}")()
 
-    def run(self, config: Config, announce: Announce) -> int:
-        """Run the part in this process, until it ends."""
-        module = importlib.import_module(self.module)
-        return cast("Run", getattr(module, f"run_{self.name}"))(config, announce=announce)
+    def run(self, config: Config, *, listeners: Listeners, announce: Announce) -> int:
+        """Run the part in this process until SIGTERM; return the exit status.
+
+        A part that has no port is not told of listeners.
+        """
+        run = getattr(importlib.import_module(self.module), f"run_{self.name}")
+        given = {"listeners": listeners} if listeners else {}
+        return cast("int", run(config, **given, announce=announce))
 
 
 def keep_buffers() -> None:
@@ -91,33 +96,38 @@ def fork_part(
     part: Part,
     config: Config,
     *,
+    name: str,
     account: Account,
+    listeners: Listeners,
     announce_to: int,
     close: Sequence[int],
 ) -> int:
-    """Start a part as a child of this process, with the account's rights. Returns its pid.
+    """Start one process of a part as a child, with the account's rights. Returns its pid.
 
     What the part announces is written to the descriptor `announce_to`, a line each:
     ``NAME PORT``. The descriptors in `close` are this process's own and no child's.
     """
 
-    def announce(name: str, port: int) -> None:
-        os.write(announce_to, f"{name} {port}\n".encode("ascii"))
+    def announce(announced: str, port: int) -> None:
+        os.write(announce_to, f"{announced} {port}\n".encode("ascii"))
 
     def run() -> int:
         part.set_up()
-        drop_privileges(account, port=part.port(config))
+        drop_privileges(account)
         _die_with(parent)
-        return part.run(config, announce)
+        return part.run(config, listeners=listeners, announce=announce)
 
     parent = os.getpid()
-    return fork_child(part.name, run, config=config, close=close)
+    return fork_child(name, run, config=config, close=close)
 
 
 def fork_child(
     name: str, run: Callable[[], int], *, config: Config, close: Sequence[int] = ()
 ) -> int:
-    """Run a function in a child process that ends with what it returns. Returns the pid."""
+    """Run a function in a child process that ends with what it returns. Returns the pid.
+
+    Its log lines have `name`, and the kernel's lists of processes show it as ``nd-<name>``.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -132,6 +142,7 @@ def fork_child(
         os.setpgid(0, 0)
         for descriptor in close:
             os.close(descriptor)
+        _call_itself(f"nd-{name}")
         configure_logging(config, name)
         status = run()
     except SystemExit as end:
@@ -143,6 +154,12 @@ def fork_child(
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def _call_itself(name: str) -> None:
+    """Set the name that `ps` and `top` show; the kernel keeps 15 letters."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode("ascii"), 0, 0, 0)
 
 
 def _die_with(parent: int) -> None:

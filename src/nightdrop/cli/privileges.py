@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a start makes ready in HOME and in the tree, and how a part gives up root's rights."""
 
-import ctypes
 import os
 import secrets
-import sys
 from contextlib import suppress
 from typing import Final
 
@@ -15,12 +13,6 @@ from nightdrop.storage.tree import Tree
 
 #: What the parts write below HOME; the mode of each.
 _DIRECTORIES: Final = {"journal": 0o700, "snapshot": 0o700, "static": 0o755, "run": 0o755}
-#: Below it a port is for who has the right to it.
-_PRIVILEGED_PORTS: Final = 1024
-
-_PR_SET_KEEPCAPS: Final = 8
-_CAPABILITY_VERSION: Final = 0x20080522
-_CAP_NET_BIND_SERVICE: Final = 10
 
 
 def prepare_places(config: Config) -> Account:
@@ -44,35 +36,18 @@ def prepare_places(config: Config) -> Account:
     return account
 
 
-def drop_privileges(account: Account, *, port: int) -> None:
-    """Become the account for good; the right to a port below 1024 is kept if `port` is one.
+def drop_privileges(account: Account) -> None:
+    """Become the account for good, with none of root's rights left.
 
     Does nothing when root did not start this process. Call it before any thread is made.
     """
     if os.geteuid() != 0:
         return
-    keeps_ports = sys.platform == "linux" and 0 < port < _PRIVILEGED_PORTS
-    libc = ctypes.CDLL(None, use_errno=True)
-    if keeps_ports:
-        libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     # Its other groups too: a shared tree may be open to one of them.
     os.initgroups(account.name, account.gid)
     os.setgid(account.gid)
     os.setuid(account.uid)
-    if keeps_ports:
-        _keep_only_ports(libc)
     os.umask(0o027)
-
-
-def _keep_only_ports(libc: ctypes.CDLL) -> None:
-    """Give up every capability but the one to listen below 1024."""
-    kept = 1 << _CAP_NET_BIND_SERVICE
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    # Effective, permitted and inheritable: the lower 32 of each, then the upper.
-    rights = (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)
-    if libc.capset(header, rights) != 0:
-        raise OSError(ctypes.get_errno(), "capset")
-    libc.prctl(_PR_SET_KEEPCAPS, 0, 0, 0, 0)
 
 
 def _make_secret_key(config: Config) -> None:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`nightdrop serve`: everything on this machine, started, watched and stopped.
 
-1. Make HOME, the tree and the secret key; take the lock that keeps a second `serve` out.
-2. Start the embedded PostgreSQL, or see that the database of one's own is there.
-3. Bring the database to this version.
-4. Import all parts, then fork each and give up root's rights in it.
-5. Start again whatever ends, PostgreSQL too, until a signal comes.
+1. Make HOME, the tree and the secret key; take the locks that keep a second start out.
+2. Take the ports, which may need root's rights.
+3. Start the embedded PostgreSQL, or see that the database of one's own is there.
+4. Bring the database to this version.
+5. Import all parts, then fork each and give up root's rights in it.
+6. Start again whatever ends, PostgreSQL too, until a signal comes.
+
+`nightdrop sftp` and its like do the same with one part.
 """
 
 import fcntl
@@ -16,7 +19,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Final
 
 import structlog
@@ -24,10 +29,11 @@ from django.conf import settings
 from django.db.utils import OperationalError
 
 from nightdrop.cli.errors import explain
+from nightdrop.cli.listening import Listeners, bind_ports, close_ports, open_ports
 from nightdrop.cli.logs import writes_text
 from nightdrop.cli.migrate import ensure_migrated, run_migrate
 from nightdrop.cli.part_process import REFUSED, Part, fork_child, keep_buffers
-from nightdrop.cli.privileges import drop_privileges, prepare_places
+from nightdrop.cli.privileges import prepare_places
 from nightdrop.cli.supervisor import GRACE_SECONDS, Backoff, Signals, Supervisor
 from nightdrop.config import Config, read_secret_key
 from nightdrop.core.errors import Refusal
@@ -38,9 +44,14 @@ _log = structlog.get_logger()
 
 #: Every part, in the order in which they are started.
 PARTS: Final[Mapping[str, Part]] = {
-    "sftp": Part(name="sftp", module="nightdrop.sftp.main", set_up=keep_buffers),
+    "sftp": Part(
+        name="sftp",
+        module="nightdrop.sftp.main",
+        set_up=keep_buffers,
+        count=lambda config: config.sftp_workers,
+    ),
     "web": Part(name="web", module="nightdrop.web.main"),
-    "worker": Part(name="worker", module="nightdrop.jobs.main"),
+    "worker": Part(name="worker", module="nightdrop.jobs.main", is_single=False),
 }
 
 #: How the preparing process ends when the database does not answer.
@@ -48,12 +59,13 @@ _AWAY: Final = 75
 
 
 class AlreadyServing(Refusal):
-    """Another `nightdrop serve` runs in this home."""
+    """The part runs in this home already, alone or together with others."""
 
     code: ClassVar[str] = "already-serving"
 
-    def __init__(self, home: str) -> None:
-        super().__init__(home)
+    def __init__(self, part: str, *, home: str) -> None:
+        super().__init__(part, home)
+        self.part = part
         self.home = home
 
 
@@ -82,58 +94,106 @@ def run_serve(
     the end. What the parts listen on is in HOME/run/ports.json while they do.
 
     Returns: 0, or 1 when a part or the database refused to start and has said why.
-    Raises:  AlreadyServing, DatabaseRefused in one of its kinds.
+    Raises:  AlreadyServing, PortTaken, PortClosed, DatabaseRefused in one of its kinds.
     """
-    account = prepare_places(config)
-    _use_secret_key(config)
-    with (
-        Signals().installed() as signals,
-        _only_one(config, account) as lock,
-        _database(config) as server,
-    ):
-        private = (lock, *signals.descriptors)
-        if not _prepare(prepare_database, config, private=private, signals=signals):
+    with _started(config, parts) as start:
+        if not _prepare(prepare_database, start):
             return REFUSED
-        for part in parts:
-            part.preload()
-        # What is there now is there for good; a collection would copy it into every child.
-        gc.freeze()
-        ports = Ports(config, account)
-        keeper = PostgresKeeper(server, config=config, private=private, backoff=backoff)
-        supervisor = Supervisor(
-            parts,
-            config=config,
-            account=account,
-            signals=signals,
-            on_port=ports.set,
-            on_tick=keeper.look,
-            private=(lock,),
-            backoff=backoff,
-            grace_seconds=grace_seconds,
-        )
+        ports = Ports(config, start.account)
+        keeper = PostgresKeeper(start, backoff=backoff)
         try:
-            return supervisor.run()
+            return _supervise(
+                start, on_port=ports.set, on_tick=keeper.look, backoff=backoff,
+                grace_seconds=grace_seconds,
+            )  # fmt: skip
         finally:
             ports.remove()
             keeper.end()
 
 
 def run_alone(config: Config, name: str) -> int:
-    """Run one part in this process, with no supervisor: ``nightdrop sftp``.
+    """Run the processes of one part: ``nightdrop sftp``.
 
-    Returns: the part's exit status.
-    Raises:  DatabaseRefused in one of its kinds.
+    PostgreSQL is not started again when it dies, and no file tells the port: both are the
+    business of one `serve`, and there may be several parts that run alone.
+
+    Returns: 0, or 1 when the part or the database refused to start and has said why.
+    Raises:  as `run_serve`.
     """
-    part = PARTS[name]
+    with _started(config, [PARTS[name]]) as start:
+        if config.is_embedded and not _prepare(bring_up_to_date, start):
+            return REFUSED
+        return _supervise(start, on_port=partial(_say_port, config), on_tick=lambda: None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """What a start has in hand before any part runs."""
+
+    config: Config
+    parts: Sequence[Part]
+    account: Account
+    signals: Signals
+    listeners: Listeners
+    server: EmbeddedPostgres | None
+    locks: Sequence[int]
+
+    @property
+    def private(self) -> tuple[int, ...]:
+        """The descriptors that no child may keep open which is no part."""
+        sockets = (listener.fileno() for listener in self.listeners.values())
+        return (*self.locks, *self.signals.descriptors, *sockets)
+
+
+@contextmanager
+def _started(config: Config, parts: Sequence[Part]) -> Iterator[_Start]:
     account = prepare_places(config)
     _use_secret_key(config)
-    with _database(config):
-        if config.is_embedded and not _prepare(bring_up_to_date, config):
-            return REFUSED
+    with ExitStack() as stack:
+        signals = stack.enter_context(Signals().installed())
+        locks = [
+            stack.enter_context(_locked(config, account, part.name))
+            for part in parts
+            if part.is_single
+        ]
+        listeners = bind_ports(config, [part.name for part in parts])
+        stack.callback(close_ports, listeners)
+        yield _Start(
+            config=config,
+            parts=parts,
+            account=account,
+            signals=signals,
+            listeners=listeners,
+            server=stack.enter_context(_database(config)),
+            locks=locks,
+        )
+
+
+def _supervise(
+    start: _Start,
+    *,
+    on_port: Callable[[str, int], None],
+    on_tick: Callable[[], None],
+    backoff: Backoff = Backoff(),
+    grace_seconds: float = GRACE_SECONDS,
+) -> int:
+    for part in start.parts:
         part.preload()
-        part.set_up()
-        drop_privileges(account, port=part.port(config))
-        return part.run(config, lambda name, port: _say_port(config, name, port))
+    # What is there now is there for good; a collection would copy it into every child.
+    gc.freeze()
+    open_ports(start.config, start.listeners)
+    return Supervisor(
+        start.parts,
+        config=start.config,
+        account=start.account,
+        signals=start.signals,
+        listeners=start.listeners,
+        on_port=on_port,
+        on_tick=on_tick,
+        private=start.locks,
+        backoff=backoff,
+        grace_seconds=grace_seconds,
+    ).run()
 
 
 class Ports:
@@ -167,17 +227,10 @@ class PostgresKeeper:
     A start may take minutes, when much is to be recovered; so it is a child's work.
     """
 
-    def __init__(
-        self,
-        server: EmbeddedPostgres | None,
-        *,
-        config: Config,
-        private: Sequence[int],
-        backoff: Backoff,
-    ) -> None:
-        self._server: Final = server
-        self._config: Final = config
-        self._private: Final = private
+    def __init__(self, start: _Start, *, backoff: Backoff) -> None:
+        self._server: Final = start.server
+        self._config: Final = start.config
+        self._private: Final = start.private
         self._backoff: Final = backoff
         self._child: int | None = None
         self._wait_seconds = 0.0
@@ -220,15 +273,16 @@ class PostgresKeeper:
 
 
 @contextmanager
-def _only_one(config: Config, account: Account) -> Iterator[int]:
-    path = config.ports_file.with_name("serve.lock")
+def _locked(config: Config, account: Account, part: str) -> Iterator[int]:
+    """Hold the lock that only one start of a part in this home can have."""
+    path = config.ports_file.with_name(f"{part}.lock")
     with acting_as(account):
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AlreadyServing(str(config.home)) from None
+            raise AlreadyServing(part, home=str(config.home)) from None
         yield lock
     finally:
         os.close(lock)
@@ -241,13 +295,7 @@ def _database(config: Config) -> Iterator[EmbeddedPostgres | None]:
         yield server
 
 
-def _prepare(
-    prepare_database: Callable[[Config], None],
-    config: Config,
-    *,
-    private: Sequence[int] = (),
-    signals: Signals | None = None,
-) -> bool:
+def _prepare(prepare_database: Callable[[Config], None], start: _Start) -> bool:
     """Prepare the database in a child: a connection made here would be every part's.
 
     It keeps root's rights, if it has them: migrations are read from disk when they run.
@@ -255,7 +303,7 @@ def _prepare(
 
     def prepare() -> int:
         try:
-            prepare_database(config)
+            prepare_database(start.config)
         except Refusal as refusal:
             sys.stderr.write(f"nightdrop: {explain(refusal)}\n")
             return REFUSED
@@ -264,12 +312,12 @@ def _prepare(
             return _AWAY
         return 0
 
-    child = fork_child("migrate", prepare, config=config, close=private)
+    child = fork_child("migrate", prepare, config=start.config, close=start.private)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     # SFTP works without the database, so one that is elsewhere and away is waited for.
-    may_go_on = code == 0 or (code == _AWAY and not config.is_embedded)
-    return may_go_on or (signals is not None and signals.stop_requests > 0)
+    may_go_on = code == 0 or (code == _AWAY and not start.config.is_embedded)
+    return may_go_on or start.signals.stop_requests > 0
 
 
 def _use_secret_key(config: Config) -> None:

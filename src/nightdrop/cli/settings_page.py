@@ -24,6 +24,7 @@ _DEFAULTS: Final = {
     "home": "`/var/lib/nightdrop` for root, else `nightdrop` in `$XDG_DATA_HOME` or in"
     " `~/.local/share`",
     "tree": "`districts` in the home directory",
+    "sftp_workers": "the number of processors, at most 4",
     "public_host": "the machine's host name",
 }
 

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps parts running: starts each again on any end, and stops all in order.
+"""Keeps the processes of parts running: starts each again on any end, and stops all in order.
 
-One thread, which waits for a signal, for a port that a part announces, or for a time that
+One thread, which waits for a signal, for a port that a process announces, or for a time that
 has come. Everything slow is done by children.
+
+A process that is sent SIGTERM finishes what it does, and a new one takes its place; meanwhile
+others of its part take the connections, or these wait. So each can be renewed, and no client
+is refused. A new process is a copy of this one: it has the same settings and the same code.
 """
 
 import os
@@ -17,6 +21,7 @@ from typing import Final
 
 import structlog
 
+from nightdrop.cli.listening import Listeners, close_ports, port_settings
 from nightdrop.cli.part_process import REFUSED, Part, fork_part
 from nightdrop.config import Config
 from nightdrop.db.embedded_account import Account
@@ -44,7 +49,7 @@ class Backoff:
 
 
 class Signals:
-    """The signals that end a supervisor, made into something that it can wait for."""
+    """The signals that a supervisor obeys, made into something that it can wait for."""
 
     def __init__(self) -> None:
         self.stop_requests = 0
@@ -94,24 +99,26 @@ class Signals:
 
 @dataclass(slots=True)
 class _Child:
-    """One part's process, or the time at which it is started again."""
+    """One process of a part, or the time at which it is started again."""
 
     part: Part
-    config: Config
+    name: str
     pid: int | None = None
     reader: int | None = None
     started_at: float = 0.0
     due_at: float = 0.0
     wait_seconds: float = 0.0
+    is_ready: bool = False
     was_ready: bool = False
     unread: bytes = field(default=b"")
 
 
 class Supervisor:
-    """Runs parts until a signal comes.
+    """Runs the processes of parts until a signal comes.
 
-    `on_port` is called with a part's name and port each time one is announced; `on_tick`
-    about once a second.
+    `listeners` are the sockets that clients may connect to already; they are closed at the
+    end. `on_port` is called once for each port that is announced, with a name and the port;
+    `on_tick` about once a second.
     """
 
     def __init__(
@@ -121,21 +128,27 @@ class Supervisor:
         config: Config,
         account: Account,
         signals: Signals,
+        listeners: Listeners,
         on_port: Callable[[str, int], None],
         on_tick: Callable[[], None],
         private: Sequence[int] = (),
         backoff: Backoff = Backoff(),
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        self._children: Final = [_Child(part, config) for part in parts]
+        self._children: Final = [
+            _Child(part, name) for part in parts for name in part.process_names(config)
+        ]
+        self._config: Final = config
         self._account: Final = account
         self._signals: Final = signals
+        self._listeners: Final = listeners
         self._on_port: Final = on_port
         self._on_tick: Final = on_tick
         self._private: Final = private
         self._backoff: Final = backoff
         self._grace_seconds: Final = grace_seconds
         self._selector: Final = selectors.DefaultSelector()
+        self._ports: Final[dict[str, int]] = {}
 
     def run(self) -> int:
         """Keep the parts running. Returns 0 after a signal, 1 when a part refused to start."""
@@ -161,11 +174,18 @@ class Supervisor:
         reader, writer = os.pipe()
         # Processes that a part made may hold the other end when the part has ended.
         os.set_blocking(reader, False)
+        settings = port_settings(child.part.name)
+        own = {name: self._listeners[name] for name in settings if name in self._listeners}
         others = [other.reader for other in self._children if other.reader is not None]
+        others += [
+            listener.fileno() for name, listener in self._listeners.items() if name not in own
+        ]
         child.pid = fork_part(
             child.part,
-            child.config,
+            self._config,
+            name=child.name,
             account=self._account,
+            listeners=own,
             announce_to=writer,
             close=(
                 reader,
@@ -176,7 +196,7 @@ class Supervisor:
             ),
         )
         os.close(writer)
-        child.reader, child.unread = reader, b""
+        child.reader, child.unread, child.is_ready = reader, b"", False
         child.started_at = time.monotonic()
         self._selector.register(reader, selectors.EVENT_READ, child)
 
@@ -191,7 +211,7 @@ class Supervisor:
                 self._signals.clear()
 
     def _read(self, child: _Child) -> None:
-        """Read what a part announced; a part that ended closes its pipe."""
+        """Read what a process announced; one that ended closes its pipe."""
         if child.reader is None:
             return
         try:
@@ -203,10 +223,11 @@ class Supervisor:
         *lines, child.unread = (child.unread + read).split(b"\n")
         for line in lines:
             name, port = line.decode("ascii").split()
-            child.was_ready = True
-            if f"{name}_port" in Config.model_fields:
-                # The same port after a restart, also when any free one was asked for.
-                child.config = child.config.model_copy(update={f"{name}_port": int(port)})
+            if not child.is_ready:
+                child.is_ready = child.was_ready = True
+                _log.info("part-ready", ready=child.name, pid=child.pid)
+            if int(port) and self._ports.get(name) != int(port):
+                self._ports[name] = int(port)
                 self._on_port(name, int(port))
 
     def _forget_pipe(self, child: _Child) -> None:
@@ -216,7 +237,7 @@ class Supervisor:
             child.reader = None
 
     def _reap(self) -> bool:
-        """Take the ends of parts. Returns False when one refused its very first start."""
+        """Take the ends of processes. Returns False when one refused its very first start."""
         for child in self._children:
             if child.pid is None:
                 continue
@@ -240,14 +261,16 @@ class Supervisor:
         # Below zero it is the number of the signal that ended it.
         _log.warning(
             "part-ended",
-            ended=child.part.name,
+            ended=child.name,
             status=code,
             ran_seconds=round(ran_seconds, 1),
             again_in_seconds=child.wait_seconds,
         )
 
     def _stop_all(self) -> None:
-        """Ask all parts to end; kill who has not in time, or at a second request."""
+        """Ask all processes to end; kill who has not in time, or at a second request."""
+        # Nobody may connect and wait for a process that will not come.
+        close_ports(self._listeners)
         self._kill_all(signal.SIGTERM)
         deadline = time.monotonic() + self._grace_seconds
         while any(child.pid for child in self._children):

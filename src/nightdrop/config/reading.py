@@ -105,6 +105,8 @@ def describe_values(field: str) -> str:
     info = Config.model_fields[field]
     if info.annotation is LogFormat:
         return "one of " + ", ".join(LogFormat)
+    if info.annotation is bool:
+        return "true or false"
     if info.annotation is int or info.annotation is float:
         kind = "a whole number" if info.annotation is int else "a number"
         low, high = _bound(info, "ge"), _bound(info, "le")
@@ -113,6 +115,8 @@ def describe_values(field: str) -> str:
         "home": "a directory",
         "tree": "a directory",
         "bind": "an IP address",
+        "sftp_legacy_port": "a whole number from 0 to 65535",
+        "trusted_proxies": "addresses or networks such as 192.0.2.0/24, separated by commas",
         "public_host": "a host name",
         "allowed_hosts": "host names separated by commas",
     }
@@ -200,6 +204,8 @@ _REASONS: Final = {
     "int_from_float": "is not a whole number",
     "float_parsing": "is not a number",
     "float_type": "is not a number",
+    "bool_parsing": "is neither true nor false",
+    "bool_type": "is neither true nor false",
     "greater_than_equal": "is too small",
     "less_than_equal": "is too large",
     "enum": "is not one of the choices",

@@ -8,9 +8,10 @@
 import os
 import pwd
 import socket
+import sys
 from collections.abc import Mapping
 from enum import StrEnum
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
@@ -25,6 +26,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from nightdrop.core.quota import Amount
 
 #: HOME when root starts Nightdrop and says nothing else.
 ROOT_HOME: Final = Path("/var/lib/nightdrop")
@@ -54,6 +57,12 @@ def default_home(environ: Mapping[str, str], *, is_root: bool) -> Path:
         return Path(data) / "nightdrop"
     user_home = environ.get("HOME") or pwd.getpwuid(os.geteuid()).pw_dir
     return Path(user_home) / ".local" / "share" / "nightdrop"
+
+
+def default_sftp_workers() -> int:
+    """Return how many processors this process may use, at most 4."""
+    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(usable, 4)
 
 
 def _split_names(value: object) -> object:
@@ -118,11 +127,28 @@ class Config(BaseModel):
     )
     sftp_port: Port = Field(default=2022, description="Port of the SFTP server; 0 for a free one.")
     web_port: Port = Field(default=8080, description="Port of the web console; 0 for a free one.")
+    sftp_legacy_port: Port | None = Field(
+        default=None,
+        description="Further port of the SFTP server for clients of before 2018, which know only"
+        " older key exchanges and MACs; 0 for a free one. No SHA-1 there either.",
+    )
+    sftp_workers: int = Field(
+        default_factory=default_sftp_workers,
+        ge=1,
+        le=16,
+        description="Number of SFTP processes on this node, which share its port; each takes"
+        " about 15 MB more.",
+    )
     web_workers: int = Field(
         default=1,
         ge=1,
         le=64,
         description="Number of web processes on this node, of about 115 MB each.",
+    )
+    trusted_proxies: Names = Field(
+        default=(),
+        description="Addresses and networks of load balancers, separated by commas. What connects"
+        " to the SFTP server from there must send a PROXY protocol header, version 1 or 2.",
     )
     public_host: str = Field(
         default_factory=socket.gethostname,
@@ -162,11 +188,58 @@ class Config(BaseModel):
         le=600,
         description="How long an SFTP client may take to log in before it is disconnected.",
     )
+    login_slots: int = Field(
+        default=1000,
+        ge=1,
+        le=10000,
+        description="How many SFTP connections that have not logged in may wait on this node;"
+        " three quarters of them may come from where nobody has logged in for 7 days.",
+    )
+    login_slots_per_source: int = Field(
+        default=50,
+        ge=1,
+        le=10000,
+        description="How many of these may come from one IPv4 address or IPv6 /64; ten times as"
+        " many from where somebody has logged in within 7 days.",
+    )
+    penalties: bool = Field(
+        default=True,
+        description="Whether somebody whose logins fail again and again must wait for longer and"
+        " longer.",
+    )
+    penalty_room: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="How many failed logins cost nothing; ten times as many from where somebody"
+        " has logged in within 7 days. They are forgotten after an hour without another.",
+    )
+    penalty_most_seconds: int = Field(
+        default=600,
+        ge=1,
+        le=3600,
+        description="How long a wait after a failed login may become; the first is one second,"
+        " each further one twice as long.",
+    )
     sessions_per_district: int = Field(
         default=32,
         ge=1,
         le=10000,
         description="How many SFTP sessions one district may have open on this node.",
+    )
+    quota_gib: int = Field(
+        default=50,
+        ge=1,
+        le=1_000_000,
+        description="How many GiB a district may have in /upload, unless district set says"
+        " otherwise; sealed epochs that nobody has decided on count half of it at most.",
+    )
+    quota_files: int = Field(
+        default=200_000,
+        ge=1,
+        le=100_000_000,
+        description="How many files and directories a district may have in /upload, unless"
+        " district set says otherwise.",
     )
     snapshot_max_age_hours: int = Field(
         default=24,
@@ -181,6 +254,13 @@ class Config(BaseModel):
         le=3600,
         description="How often keys are read anew from the database even when nothing was"
         " announced.",
+    )
+    journal_max_mib: int = Field(
+        default=1024,
+        ge=64,
+        le=1024 * 1024,
+        description="How many MiB of events may wait on this node while the database is away;"
+        " beyond that the oldest about files are given up, and no others.",
     )
     log_format: LogFormat = Field(
         default=LogFormat.AUTO,
@@ -209,11 +289,32 @@ class Config(BaseModel):
             raise PydanticCustomError("ip_address", "is not an IP address") from None
         return value
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            try:
+                ip_network(network)
+            except ValueError:
+                raise PydanticCustomError(
+                    "ip_network", "has something that is no address or network"
+                ) from None
+        return value
+
     @field_validator("web_port")
     @classmethod
     def _check_ports_differ(cls, value: int, info: ValidationInfo) -> int:
         if value and value == info.data.get("sftp_port"):
             raise PydanticCustomError("same_port", "is also the port of the SFTP server")
+        return value
+
+    @field_validator("sftp_legacy_port")
+    @classmethod
+    def _check_legacy_port_differs(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value and value == info.data.get("sftp_port"):
+            raise PydanticCustomError("same_port", "is also the port of the SFTP server")
+        if value and value == info.data.get("web_port"):
+            raise PydanticCustomError("same_port", "is also the port of the web console")
         return value
 
     @model_validator(mode="after")
@@ -237,14 +338,29 @@ class Config(BaseModel):
         return (self.public_host, *self.allowed_hosts, *LOOPBACK_HOSTS)
 
     @property
+    def quota(self) -> Amount:
+        """What a district may have in /upload when nothing was set for it."""
+        return Amount(size_bytes=self.quota_gib * 2**30, files=self.quota_files)
+
+    @property
     def journal_dir(self) -> Path:
         """Where SFTP events wait until the database has them."""
         return self.home / "journal"
 
     @property
+    def journal_max_bytes(self) -> int:
+        """How large the journal of this node may become."""
+        return self.journal_max_mib * 2**20
+
+    @property
     def snapshot_file(self) -> Path:
         """The keys as this node last read them."""
         return self.home / "snapshot" / "keys.json"
+
+    @property
+    def ledger_file(self) -> Path:
+        """What the SFTP processes of this node know together: who is there, who must wait."""
+        return self.home / "run" / "ledger"
 
     @property
     def ports_file(self) -> Path:

@@ -18,6 +18,7 @@ from typing import Final, Self
 from uuid import UUID
 
 from nightdrop.core.errors import Refusal
+from nightdrop.core.quota import Amount, choose_quota
 
 #: Version of the JSON below. A copy of another version is not read.
 _VERSION: Final = 1
@@ -44,8 +45,14 @@ class LoginFault(StrEnum):
     WEAK_SIGNATURE = "weak-signature"
     #: The client never offered a key: it has none, or wanted to use a password.
     NO_KEY_OFFERED = "no-key-offered"
+    #: The client went away, or took too long, before it had proved that it has the key.
+    GAVE_UP = "gave-up"
+    #: Client and server have no algorithm in common: the client is too old, or set up oddly.
+    NO_COMMON_ALGORITHMS = "no-common-algorithms"
     #: Everything was right, but the district has as many sessions open as it may.
     TOO_MANY_SESSIONS = "too-many-sessions"
+    #: Too many logins with this name failed from there; it must wait.
+    PENALISED = "penalised"
 
 
 class SnapshotDamaged(Refusal):
@@ -95,12 +102,21 @@ class AccountKey:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One district's SFTP account. `username` is in lower case."""
+    """One district's SFTP account. `username` is in lower case.
+
+    `quota_bytes` and `quota_files` are None where nothing was set for this account.
+    """
 
     district: UUID
     username: str
     is_suspended: bool = False
     keys: tuple[AccountKey, ...] = ()
+    quota_bytes: int | None = None
+    quota_files: int | None = None
+
+    def find_quota(self, *, default: Amount) -> Amount:
+        """Return what the account may have in ``/upload``."""
+        return choose_quota(self.quota_bytes, self.quota_files, default=default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +218,8 @@ def _account_to_json(account: Account) -> dict[str, object]:
         "district": str(account.district),
         "username": account.username,
         "is_suspended": account.is_suspended,
+        "quota_bytes": account.quota_bytes,
+        "quota_files": account.quota_files,
         "keys": [
             {
                 "fingerprint": key.fingerprint,
@@ -224,6 +242,9 @@ def _account_from_json(found: dict[str, object]) -> Account:
         username=_text(found["username"]),
         is_suspended=found["is_suspended"],
         keys=tuple(_key_from_json(key) for key in keys),
+        # A copy from before there were quotas has none: it must do for a restart, too.
+        quota_bytes=_number_or_none(found.get("quota_bytes")),
+        quota_files=_number_or_none(found.get("quota_files")),
     )
 
 
@@ -256,3 +277,9 @@ def _text(found: object) -> str:
     if not isinstance(found, str):
         raise TypeError
     return found
+
+
+def _number_or_none(found: object) -> int | None:
+    if found is None or type(found) is int:
+        return found
+    raise TypeError

@@ -10,15 +10,18 @@ that role's connection named. Who may open which district is decided by the call
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
 import psycopg
 from django.db import connection, connections, transaction
+from django.db.models import QuerySet
 from psycopg_pool import ConnectionPool
 
 from nightdrop.core.errors import Refusal
-from nightdrop.db.models import Delivery, District
+from nightdrop.core.events import EventKind
+from nightdrop.db.models import AuditEvent, Delivery, District
 
 #: The database alias of the role that sees all districts.
 OPERATOR = "operator"
@@ -140,6 +143,13 @@ def unfinished_deliveries() -> list[Delivery]:
         Delivery.objects.using(OPERATOR)
         .filter(finished_at__isnull=True)
         .order_by("sealed_at", "id")
+    )
+
+
+def audit_events(kind: EventKind, *, since: datetime) -> QuerySet[AuditEvent]:
+    """Return the events of a kind in all districts, for the caller to narrow down."""
+    return AuditEvent.objects.using(OPERATOR).filter(
+        kind=kind, at__gte=since, district_id__isnull=False
     )
 
 

@@ -2,7 +2,9 @@
 """Making districts and changing them."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, time
+from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 from zoneinfo import available_timezones
@@ -16,6 +18,13 @@ from nightdrop.storage.tree import Tree
 
 #: A user name: what every SSH client, file name and URL carries unharmed.
 USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+
+
+class Quota(StrEnum):
+    """What a quota limits; each value is the column that keeps it."""
+
+    BYTES = "quota_bytes"
+    FILES = "quota_files"
 
 
 class BadUsername(Refusal):
@@ -91,6 +100,18 @@ def add_district(
     except IntegrityError:
         raise UsernameTaken(username) from None
     return made
+
+
+def set_quota(username: str, changes: Mapping[Quota, int | None]) -> District:
+    """Change what a district may have in /upload; None means what the settings say for all.
+
+    It holds at once, for sessions that are open as well. Raises UnknownDistrict.
+    """
+    district = find_district(username)
+    for quota, value in changes.items():
+        setattr(district, quota, value)
+    district.save(using=OPERATOR, update_fields=[*changes])
+    return district
 
 
 def suspend_district(username: str, *, now: datetime | None) -> District:

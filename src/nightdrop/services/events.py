@@ -22,8 +22,9 @@ def ship(events: Sequence[Event], *, settle_seconds: float) -> None:
     """Bring events from a journal into the database; exactly once, however often called.
 
     A `sealed` event makes its delivery known, a `session-ended` one lets its epochs go,
-    an accepted login marks its key as used. Raises what the database raises when it is
-    away: the journal then keeps the events.
+    an accepted login marks its key as used. An event of a kind that this version does not
+    know is kept, and nothing else is done about it. Raises what the database raises when it
+    is away: the journal then keeps the events.
     """
     by_district: dict[UUID | None, list[Event]] = defaultdict(list)
     for event in events:
@@ -52,7 +53,7 @@ def _keep(events: Sequence[Event]) -> None:
                 session=event.session,
                 at=event.at,
                 kind=event.kind,
-                facts={name: _storable(fact) for name, fact in event.facts.items()},
+                facts=_storable(dict(event.facts)),
             )
             for event in events
         ),
@@ -70,7 +71,7 @@ def _storable(fact: JSON) -> JSON:
     if isinstance(fact, list):
         return [_storable(inner) for inner in fact]
     if isinstance(fact, dict):
-        return {name: _storable(inner) for name, inner in fact.items()}
+        return {str(_storable(name)): _storable(inner) for name, inner in fact.items()}
     return fact
 
 

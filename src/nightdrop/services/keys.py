@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_network
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 import psycopg
@@ -23,6 +23,12 @@ from nightdrop.db.models import AccountKey as KeyRow
 CHANNEL = "nightdrop_keys"
 #: How much of a label is kept; a pasted line may have a comment of any length.
 LABEL_CHARACTERS = 200
+#: The columns by name: a later version may have more.
+_SNAPSHOT = (
+    "SELECT district, username, is_suspended, quota_bytes, quota_files,"
+    " fingerprint, blob, label, expires_at, networks FROM nightdrop_key_snapshot()"
+)
+_ACCOUNT_COLUMNS = 5
 #: How long a watcher waits before it asks a database that was away again.
 RECONNECT_SECONDS = 0.2
 
@@ -131,33 +137,48 @@ def revoke_key(district: UUID, fingerprint: str, *, now: datetime) -> None:
 
 def read_snapshot(*, now: datetime) -> Snapshot:
     """Return every account and its keys, as the database has them now."""
-    found: dict[str, tuple[UUID, bool, list[AccountKey]]] = {}
+    accounts: dict[tuple[Any, ...], list[AccountKey]] = {}
     with connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM nightdrop_key_snapshot()")
-        for district, username, is_suspended, *key in cursor.fetchall():
-            keys = found.setdefault(username, (district, is_suspended, []))[2]
-            fingerprint, blob, label, expires_at, networks = key
+        cursor.execute(_SNAPSHOT)
+        # One row for each key; one without a key for an account that has none.
+        for row in cursor.fetchall():
+            keys = accounts.setdefault(row[:_ACCOUNT_COLUMNS], [])
+            fingerprint, *rest = row[_ACCOUNT_COLUMNS:]
             if fingerprint is not None:
-                keys.append(
-                    AccountKey(
-                        fingerprint=fingerprint,
-                        blob=bytes(blob),
-                        label=label,
-                        expires_at=expires_at,
-                        networks=tuple(networks),
-                    )
-                )
-    return Snapshot(
-        taken_at=now,
-        accounts={
-            username: Account(
-                district=district,
-                username=username,
-                is_suspended=is_suspended,
-                keys=tuple(keys),
-            )
-            for username, (district, is_suspended, keys) in found.items()
-        },
+                keys.append(_read_key(fingerprint, *rest))
+    return Snapshot.of(
+        *(_read_account(*columns, keys=keys) for columns, keys in accounts.items()), taken_at=now
+    )
+
+
+def _read_account(
+    district: UUID,
+    username: str,
+    is_suspended: bool,  # noqa: FBT001 - a column
+    quota_bytes: int | None,
+    quota_files: int | None,
+    *,
+    keys: list[AccountKey],
+) -> Account:
+    return Account(
+        district=district,
+        username=username,
+        is_suspended=is_suspended,
+        keys=tuple(keys),
+        quota_bytes=quota_bytes,
+        quota_files=quota_files,
+    )
+
+
+def _read_key(
+    fingerprint: str, blob: bytes, label: str, expires_at: datetime | None, networks: list[str]
+) -> AccountKey:
+    return AccountKey(
+        fingerprint=fingerprint,
+        blob=bytes(blob),
+        label=label,
+        expires_at=expires_at,
+        networks=tuple(networks),
     )
 
 

@@ -3,10 +3,13 @@
 
 It seals every epoch that has its marker and that nobody is writing to (a crash came in
 between), makes known every seal that the database does not know (a NOTIFY, a journal or
-a process was lost), and puts back on the queue what no job is working on.
+a process was lost), puts back on the queue what no job is working on, and corrects the counts
+of what districts use.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
 from uuid import UUID, uuid4
 
 import structlog
@@ -32,8 +35,14 @@ from nightdrop.storage.seal import (
     try_seal,
 )
 from nightdrop.storage.tree import Tree
+from nightdrop.storage.usage import count_anew, look_at_count
 
 log = structlog.get_logger()
+
+#: How old a count of what a district uses may become before it is made anew.
+COUNTED_SECONDS: Final = 3600.0
+#: So many scans make all counts anew, if each is due.
+_SCANS_A_ROUND: Final = 50
 
 #: The job that a delivery in this state, and not finished, must have on the queue.
 JOB_OF: dict[State, Job] = {
@@ -51,6 +60,7 @@ def scan_tree(*, tree: Tree, clock: Clock, quiet_seconds: float, settle_seconds:
     whose files cannot be read does not keep the others from being scanned.
     """
     found = 0
+    scanned: list[UUID] = []
     districts = {district.id for district in all_districts()}
     for district in tree.district_ids():
         if district not in districts:
@@ -61,12 +71,36 @@ def scan_tree(*, tree: Tree, clock: Clock, quiet_seconds: float, settle_seconds:
         except (OSError, Refusal, UnicodeError) as fault:
             log.warning("district-not-scanned", district=str(district), fault=type(fault).__name__)
             continue
+        scanned.append(district)
         known = known_deliveries([record.id for record in records])
         for record in sorted(records, key=lambda record: (record.sealed_at, record.id)):
             if record.id not in known:
                 found += _record(record, settle_seconds=settle_seconds)
     _requeue_stranded(clock=clock)
+    _count_anew(tree, scanned)
     return found
+
+
+def _count_anew(tree: Tree, districts: list[UUID]) -> None:
+    """Correct what is counted against quotas, each district's once an hour.
+
+    A scan does a part of them, those whose count is oldest: so they come to be spread out.
+    """
+    ages: list[tuple[int, UUID]] = []
+    for district in districts:
+        with suppress(OSError, Refusal):
+            ages.append((look_at_count(tree.district(district).place).counted_ns, district))
+    left = len(ages) // _SCANS_A_ROUND + 1
+    for _, district in sorted(ages):
+        place = tree.district(district).place
+        try:
+            is_new = count_anew(place, older_than_seconds=COUNTED_SECONDS)
+        except (OSError, Refusal) as fault:
+            log.warning("usage-not-counted", district=str(district), fault=type(fault).__name__)
+            continue
+        left -= 1
+        if not left or not is_new:
+            return
 
 
 def _record(record: SealRecord, *, settle_seconds: float) -> bool:

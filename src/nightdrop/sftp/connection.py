@@ -10,25 +10,40 @@ What is overridden, and why (asyncssh 2.24.1):
 - `pause_writing`, `resume_writing`: asyncssh ignores them, so that a client which grants a
   large window and stops reading makes the server keep all that it asked for.
 - `_process_hostkeys_prove_...`: one packet could ask for hundreds of RSA signatures, which
-  would stop everybody for seconds; one proof of each key is all that a client needs.
+  would stop everybody for seconds; one proof of each key is all that a client needs. Which
+  keys were asked about is noted: a client that knows the next one will not be surprised.
+- `_choose_alg`, `choose_server_host_key`: asyncssh forgets what was agreed on, and what a client
+  offered in vain, which the record of attempts needs.
+- answers to global requests that nobody asked for: phpseclib refuses each request that it
+  meets, the announcement of host keys included, and asyncssh would end the connection.
 - `reload_config`: it would build all options anew for each user name; there are no
   configuration files here.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, cast
 
 import asyncssh
-from asyncssh.constants import MSG_IGNORE
+from asyncssh.constants import MSG_IGNORE, MSG_REQUEST_FAILURE, MSG_REQUEST_SUCCESS
 from asyncssh.packet import PacketDecodeError, SSHPacket, SSHPacketLogger
 
 from nightdrop.core.accounts import Accepted, LoginFault
-from nightdrop.sftp.algorithms import SIGNATURES
+from nightdrop.core.keys.fingerprint import sha256_fingerprint
+from nightdrop.sftp.algorithms import MODERN, SIGNATURES
+from nightdrop.sftp.guard import Ticket
 
 #: Refusals before a connection ends. The request for the list of methods ("none"), with
 #: which nearly every client begins, does not count.
 MAX_TRIES: Final = 6
 
+#: What is agreed on for a connection: asyncssh's names, and ours.
+_AGREEMENTS: Final[Mapping[str, str]] = {
+    "key exchange": "kex",
+    "encryption": "cipher",
+    "MAC": "mac",
+    "compression": "compression",
+}
 _SIGNATURES: Final = frozenset(name.encode() for name in SIGNATURES)
 #: What may be waiting for the kernel before a sender waits too.
 _GATHERED_BYTES: Final = 256 * 1024
@@ -48,6 +63,9 @@ class Decider(Protocol):
     def note_fault(self, username: str, accepted: Accepted, fault: LoginFault) -> None:
         """Note that a key which may log in was refused after all."""
 
+    def note_learned(self, blobs: Sequence[bytes]) -> None:
+        """Note that the client was given proof of these host keys, which it did not know."""
+
 
 class Connection(asyncssh.SSHServerConnection):
     """One client's connection."""
@@ -56,19 +74,50 @@ class Connection(asyncssh.SSHServerConnection):
         self,
         loop: asyncio.AbstractEventLoop,
         options: asyncssh.SSHServerConnectionOptions,
+        *,
+        ticket: Ticket,
+        on_gone: Callable[[], None],
+        profile: str = MODERN.name,
     ) -> None:
         super().__init__(loop, options)
+        #: How it came in. Its address is the client's, whoever passed the connection on.
+        self.ticket: Final = ticket
+        self._on_gone = on_gone
+        self.set_extra_info(peername=(ticket.address, ticket.port))
+        #: What the port of this connection speaks, by its name.
+        self.profile: Final = profile
         self._is_drained = asyncio.Event()
         self._is_drained.set()
         self._verified: tuple[str, Accepted] | None = None
         self._failures = 0
         self._has_proved = False
+        self._agreed: dict[str, str] = {}
+        #: What nothing was agreed on for, and what the client had offered for it.
+        self.unmatched: tuple[str, tuple[bytes, ...]] | None = None
+
+    def negotiated(self) -> dict[str, str]:
+        """Return what is agreed on so far.
+
+        Shape:   `kex`, `cipher` and `mac` (of what the client sends; no `mac` where the cipher
+                 has its own), `host_key_algorithm`, and `host_key`, the fingerprint.
+        """
+        agreed = dict(self._agreed)
+        agreed.pop("compression", None)
+        signer = self.get_server_host_key()
+        if signer is not None:
+            agreed["host_key_algorithm"] = signer.algorithm.decode("ascii")
+            agreed["host_key"] = sha256_fingerprint(signer.public_data)
+        return agreed
 
     def verified_for(self, username: str) -> Accepted | None:
         """Return what the last good signature opens, if it was made for `username`."""
         if self._verified and self._verified[0] == username:
             return self._verified[1]
         return None
+
+    def count_packets(self) -> int:
+        """Return how many packets came so far, since the keys were exchanged for the last time."""
+        return int(self._recv_seq)
 
     async def drained(self) -> None:
         """Wait until what was sent has left this process far enough to send more.
@@ -128,6 +177,27 @@ class Connection(asyncssh.SSHServerConnection):
         if pkttype != MSG_IGNORE:
             super().send_packet(pkttype, *args, handler=handler)
 
+    def _choose_alg(
+        self, alg_type: str, local_algs: Sequence[bytes], remote_algs: Sequence[bytes]
+    ) -> bytes:
+        """Choose an algorithm, and note which, or that there is none."""
+        name = _AGREEMENTS.get(alg_type, alg_type)
+        try:
+            chosen = super()._choose_alg(alg_type, local_algs, remote_algs)
+        except asyncssh.KeyExchangeFailed:
+            self.unmatched = (name, tuple(remote_algs))
+            raise
+        # Asked for both directions, the client's first; the two hardly ever differ.
+        self._agreed.setdefault(name, chosen.decode("ascii"))
+        return chosen
+
+    def choose_server_host_key(self, peer_host_key_algs: Sequence[bytes]) -> bool:
+        """Choose the host key, and note if there is none that the client understands."""
+        is_found = super().choose_server_host_key(peer_host_key_algs)
+        if not is_found:
+            self.unmatched = ("host-key", tuple(peer_host_key_algs))
+        return is_found
+
     async def reload_config(self) -> None:
         """Keep the options: they do not depend on who logs in."""
 
@@ -136,10 +206,28 @@ class Connection(asyncssh.SSHServerConnection):
     ) -> None:
         """Prove to possess the host keys, once."""
         is_first, self._has_proved = not self._has_proved, True
-        if is_first and len(packet.get_full_payload()) <= _MAX_PROOF_BYTES:
-            super()._process_hostkeys_prove_00_at_openssh_dot_com_global_request(packet)
-        else:
+        if not is_first or len(packet.get_full_payload()) > _MAX_PROOF_BYTES:
             self._report_global_response(result=False)
+            return
+        asked = packet.get_remaining_payload()
+        super()._process_hostkeys_prove_00_at_openssh_dot_com_global_request(packet)
+        # They are well formed: asyncssh would have ended the connection.
+        blobs = _read_strings(asked)
+        decider = cast("Decider | None", self.get_owner())
+        # It proves all of them or none.
+        if decider is not None and self._all_server_host_keys.keys() >= set(blobs):
+            decider.note_learned(blobs)
+
+    def _take_global_answer(self, kind: int, packet_id: int, packet: SSHPacket) -> None:
+        """Take the answer to a global request, if there is a request."""
+        if self._global_request_waiters:
+            super()._process_global_response(kind, packet_id, packet)
+
+    _packet_handlers = {
+        **asyncssh.SSHServerConnection._packet_handlers,  # noqa: SLF001 - it is our own base
+        MSG_REQUEST_SUCCESS: _take_global_answer,
+        MSG_REQUEST_FAILURE: _take_global_answer,
+    }
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the packets of one batch gather, to be handed to the kernel together."""
@@ -159,6 +247,16 @@ class Connection(asyncssh.SSHServerConnection):
         """Let whoever waits to send find out that there is nobody left."""
         self._is_drained.set()
         super().connection_lost(exc)
+        self._on_gone()
+
+
+def _read_strings(payload: bytes) -> tuple[bytes, ...]:
+    """Return the strings that a packet consists of, each once."""
+    packet = SSHPacket(payload)
+    found: dict[bytes, None] = {}
+    while packet:
+        found[packet.get_string()] = None
+    return tuple(found)
 
 
 def _signature_name(signature: bytes) -> bytes | None:

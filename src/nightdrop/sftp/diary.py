@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one session does, as events for the journal. Synchronous, for the session's threads."""
 
+import math
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,12 +17,20 @@ from nightdrop.core.errors import Refusal
 from nightdrop.core.events import JSON, Event, EventKind
 from nightdrop.core.paths import ServedPath, Zone
 from nightdrop.sftp import requests
-from nightdrop.storage.errors import AlreadyThere, EpochSealed, NoSuchFile
+from nightdrop.storage.errors import (
+    AlreadyThere,
+    DiskFull,
+    EpochSealed,
+    NoSuchFile,
+    PlaceRefused,
+)
 
 log = structlog.get_logger()
 
 #: Refusals that one session may put into the journal: a client in a loop must not fill it.
 MAX_REFUSALS: Final = 200
+#: An alarm is logged at most this often.
+ALARM_SECONDS: Final = 60.0
 #: A path that a rule of reading refused is kept this far, to be recognised by its sender.
 _KEPT_PATH_BYTES: Final = 300
 
@@ -33,6 +44,30 @@ class Writer:
     fingerprint: str
 
 
+class Alarm:
+    """Tells the operator of something that goes on, in the log, and not more than once a minute.
+
+    One for a whole process; threads share it.
+    """
+
+    def __init__(self, event: str) -> None:
+        self._event: Final = event
+        self._turn = threading.Lock()
+        self._next_at = -math.inf
+
+    def raise_alarm(self, **facts: str) -> None:
+        """Log an error, unless that was done less than a minute ago."""
+        now = time.monotonic()
+        with self._turn:
+            if now < self._next_at:
+                return
+            self._next_at = now + ALARM_SECONDS
+        log.error(self._event, **facts)
+
+
+_disk_full: Final = Alarm("disk-full")
+
+
 class Diary:
     """Turns what happened in a session into events and hands them to `append`."""
 
@@ -40,6 +75,7 @@ class Diary:
         self._writer = writer
         self._append = append
         self._refusals = 0
+        self._last_refusal: Refusal | None = None
 
     def note(self, kind: EventKind, **facts: JSON) -> None:
         """Record that something of `kind` happened now."""
@@ -74,13 +110,18 @@ class Diary:
 
     def refused(self, request: requests.Request, refusal: Refusal) -> None:
         """Record a refusal, if it is news and the session has not had too many."""
-        if not is_worth_noting(request, refusal) or self._refusals >= MAX_REFUSALS:
+        if isinstance(refusal, DiskFull):
+            _disk_full.raise_alarm(district=str(self._writer.district))
+        # A file that cannot become whole any more refuses each further write in the same words.
+        is_repeated = refusal is self._last_refusal
+        self._last_refusal = refusal
+        if is_repeated or not is_worth_noting(request, refusal) or self._refusals >= MAX_REFUSALS:
             return
         self._refusals += 1
         facts: dict[str, JSON] = {
             "rule": refusal.code,
             "request": type(request).__name__,
-            "path": _path_of(request),
+            "path": _path_of(request) or _path_in(refusal),
         }
         if isinstance(refusal, EpochSealed):
             self.note(
@@ -143,3 +184,8 @@ def _path_of(request: requests.Request) -> str | None:
     if not isinstance(raw, bytes):
         return None
     return raw[:_KEPT_PATH_BYTES].decode(errors="backslashreplace")
+
+
+def _path_in(refusal: Refusal) -> str | None:
+    """Return the path that a refusal is about, where the request names a handle."""
+    return refusal.path.text if isinstance(refusal, PlaceRefused) else None

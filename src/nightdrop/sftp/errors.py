@@ -2,14 +2,16 @@
 """What an SFTP client is told: one table from Refusal to status code and sentence.
 
 Version 3 has few codes, so the sentence carries the rule that refused and what to do about
-it. ``{r}`` is the refusal with its facts.
+it. ``{r}`` is the refusal with its facts; ``!b`` after one is for bytes.
 """
 
+import string
 from collections.abc import Mapping
 from typing import Final
 
 from nightdrop.core import paths
 from nightdrop.core.errors import Refusal
+from nightdrop.core.quota import write_size
 from nightdrop.sftp import handles
 from nightdrop.sftp.packets import MAX_PACKET_BYTES, PacketMalformed, Status
 from nightdrop.sftp.replies import MAX_HANDLES
@@ -88,6 +90,22 @@ SENTENCES: Final[Mapping[type[Refusal], tuple[Status, str]]] = {
         _DENIED,
         "{r.path.text} leads through something that is neither a file nor a directory.",
     ),
+    storage.QuotaBytesRefused: (
+        _FAILED,
+        (
+            "Your quota of {r.quota.size_bytes!b} has no room for this: what is in /upload takes"
+            " {r.used.size_bytes!b} of it. Remove what is not needed, or ask whoever runs this"
+            " service to raise it."
+        ),
+    ),
+    storage.QuotaFilesRefused: (
+        _FAILED,
+        (
+            "Your quota of {r.quota.files:,} files and directories has no room for this: what is in"
+            " /upload takes {r.used.files:,} of it. Remove what is not needed, or ask whoever runs"
+            " this service to raise it."
+        ),
+    ),
     storage.DiskFull: (
         _FAILED,
         (
@@ -123,10 +141,22 @@ SENTENCES: Final[Mapping[type[Refusal], tuple[Status, str]]] = {
 }
 
 
+class _Sentences(string.Formatter):
+    """Fills in facts; ``!b`` writes a number of bytes for people."""
+
+    def convert_field(self, value: object, conversion: str | None) -> object:
+        if conversion == "b" and isinstance(value, int):
+            return write_size(value)
+        return super().convert_field(value, conversion)
+
+
+_SENTENCES: Final = _Sentences()
+
+
 def describe(refusal: Refusal) -> tuple[Status, str]:
     """Return what the client is told about a refusal."""
     for kind in type(refusal).__mro__:
         if kind in SENTENCES:
             status, template = SENTENCES[kind]
-            return status, template.format(r=refusal)
+            return status, _SENTENCES.format(template, r=refusal)
     return _FAILED, f"The server refuses that ({refusal.code})."

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 from nightdrop.core.errors import Refusal
 from nightdrop.core.events import EventKind
-from nightdrop.core.paths import ServedPath, read_path
+from nightdrop.core.paths import ServedPath, Zone, read_path
 from nightdrop.sftp import replies, requests
 from nightdrop.sftp.diary import Diary
 from nightdrop.sftp.errors import describe
@@ -28,9 +28,6 @@ from nightdrop.sftp.packets import (
 from nightdrop.storage.district import DistrictTree
 from nightdrop.storage.markers import epoch_of
 
-#: Replies of one batch. More requests wait: a client that asks and never reads must not make
-#: the server remember what it asked for.
-MAX_BATCH_BYTES: Final = 1024 * 1024
 #: Names in one answer to READDIR: about 30 KiB.
 _PAGE_NAMES: Final = 100
 
@@ -57,11 +54,16 @@ class Outcome:
 
 
 class Handler:
-    """One session's open handles, and the answers to its requests."""
+    """One session's open handles, and the answers to its requests.
 
-    def __init__(self, tree: DistrictTree, diary: Diary) -> None:
+    `reply_bytes` of replies end a batch; more requests wait. A client that asks and never
+    reads must not make the server remember what it asked for.
+    """
+
+    def __init__(self, tree: DistrictTree, diary: Diary, *, reply_bytes: int) -> None:
         self._tree = tree
         self._diary = diary
+        self._reply_bytes = reply_bytes
         self._handles = HandleTable()
         self._is_greeted = False
         self._outcome = Outcome()
@@ -78,7 +80,7 @@ class Handler:
             answer = self._answer(packet)
             answers.append(answer)
             size_bytes += len(answer)
-            if size_bytes >= MAX_BATCH_BYTES:
+            if size_bytes >= self._reply_bytes:
                 break
         outcome.replies = b"".join(answers)
         outcome.handled = len(answers)
@@ -119,9 +121,11 @@ class Handler:
             raise
         except Refusal as refusal:
             self._diary.refused(request, refusal)
+            _forget_trace(refusal)
             return replies.write_status(request_id, *describe(refusal))
         except Exception as accident:  # noqa: BLE001 - one request fails, the session goes on
             reference = self._diary.failed(request, accident)
+            _forget_trace(accident)
             sentence = f"The server could not do that. The operator finds why under {reference}."
             return replies.write_status(request_id, Status.FAILURE, sentence)
 
@@ -272,6 +276,12 @@ class Handler:
         self._handles.writing(request.handle).file.sync()
         return _done(request_id)
 
+    def _stat_space(self, request: requests.StatSpace, request_id: int) -> bytes:
+        path = read_path(request.path)
+        self._tree.stat(path)
+        is_writable = path.zone in {Zone.ROOT, Zone.UPLOAD}
+        return replies.write_space(request_id, self._tree.space(), is_writable=is_writable)
+
     def _limits(self, _request: requests.Limits, request_id: int) -> bytes:
         return replies.write_limits(request_id)
 
@@ -315,10 +325,16 @@ class Handler:
         requests.ExpandPath: _real_path,
         requests.Rename: _rename,
         requests.Sync: _sync,
+        requests.StatSpace: _stat_space,
         requests.Limits: _limits,
         requests.HomeDirectory: _home,
         requests.Unsupported: _unsupported,
     }
+
+
+def _forget_trace(fault: Exception) -> None:
+    """Let go of what a fault's trace holds: the request's data. A file keeps its fault."""
+    fault.__traceback__ = fault.__cause__ = fault.__context__ = None
 
 
 def _done(request_id: int) -> bytes:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from stat import S_IFDIR, S_IFREG, filemode
 from typing import Final
 
+from nightdrop.core.paths import MAX_NAME_BYTES
 from nightdrop.sftp.packets import (
     MAX_DATA_BYTES,
     MAX_PACKET_BYTES,
@@ -17,6 +18,7 @@ from nightdrop.sftp.packets import (
     Kind,
     Status,
 )
+from nightdrop.storage.district import Space
 from nightdrop.storage.entries import Entry
 
 #: Handles that one session may have open at a time; told to clients by limits@openssh.com.
@@ -40,9 +42,17 @@ _SKEW_SECONDS: Final = 60
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun",
                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # fmt: skip
 
+#: What statvfs@openssh.com counts in, and calls our one file system.
+_BLOCK_BYTES: Final = 4096
+_FILE_SYSTEM_ID: Final = 1
+#: Flags of statvfs@openssh.com.
+_READ_ONLY: Final = 0x1
+_NO_SETUID: Final = 0x2
+
 EXTENSIONS: Final[Mapping[bytes, bytes]] = {
     b"posix-rename@openssh.com": b"1",
     b"fsync@openssh.com": b"1",
+    b"statvfs@openssh.com": b"2",
     b"limits@openssh.com": b"1",
     b"home-directory": b"1",
     b"expand-path@openssh.com": b"1",
@@ -101,6 +111,21 @@ def write_path(request_id: int, path: str) -> bytes:
     """Answer REALPATH and its like: one name with no attributes."""
     name = _string(path.encode())
     return _packet(Kind.NAME, request_id, U32.pack(1), name, name, U32.pack(0))
+
+
+def write_space(request_id: int, space: Space, *, is_writable: bool) -> bytes:
+    """Answer statvfs@openssh.com, as if the space were a file system of its own.
+
+    Source:  OpenSSH's PROTOCOL, section 4.4.
+    """
+    total, free = space.total, space.free
+    blocks, free_blocks = total.size_bytes // _BLOCK_BYTES, free.size_bytes // _BLOCK_BYTES
+    fields = (
+        *(_BLOCK_BYTES, _BLOCK_BYTES, blocks, free_blocks, free_blocks),
+        *(total.files, free.files, free.files),
+        *(_FILE_SYSTEM_ID, _NO_SETUID | (0 if is_writable else _READ_ONLY), MAX_NAME_BYTES),
+    )
+    return _packet(Kind.EXTENDED_REPLY, request_id, *map(U64.pack, fields))
 
 
 def write_limits(request_id: int) -> bytes:

@@ -150,6 +150,13 @@ class Sync:
 
 
 @dataclass(frozen=True, slots=True)
+class StatSpace:
+    """statvfs@openssh.com: how much room there is."""
+
+    path: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """limits@openssh.com."""
 
@@ -189,6 +196,7 @@ Request = (
     | RealPath
     | Rename
     | Sync
+    | StatSpace
     | Limits
     | HomeDirectory
     | ExpandPath
@@ -253,6 +261,7 @@ _KNOWN_OPEN_FLAGS: Final = sum(OpenFlag)
 _EXTENSIONS: Final[Mapping[bytes, Callable[[_Fields], Request]]] = {
     b"posix-rename@openssh.com": lambda f: Rename(f.string(), f.string(), may_replace=True),
     b"fsync@openssh.com": lambda f: Sync(f.string()),
+    b"statvfs@openssh.com": lambda f: StatSpace(f.string()),
     b"limits@openssh.com": lambda _: Limits(),
     b"home-directory": lambda _: HomeDirectory(),
     b"expand-path@openssh.com": lambda f: ExpandPath(f.string()),

@@ -3,7 +3,7 @@
 
 Requests flow through `_pump`: whole packets are taken from what has arrived, a batch is
 answered in a thread, the replies are sent, and the next batch waits until they are gone.
-While more than a mebibyte of requests waits, the channel is not read; so neither a client
+While more requests wait than its share allows, the channel is not read; so neither a client
 that never reads nor one that never stops asking can make the server grow.
 """
 
@@ -24,12 +24,11 @@ from nightdrop.sftp.diary import Diary, Writer
 from nightdrop.sftp.handler import Handler
 from nightdrop.sftp.packets import Kind, PacketMalformed, PacketRefused, take_packet
 from nightdrop.sftp.sealing import Sealer, Sealing
+from nightdrop.sftp.shares import choose_share
 from nightdrop.storage.district import DistrictTree
 
 log = structlog.get_logger()
 
-#: Bytes of requests that may wait before the channel is no longer read.
-_MAX_WAITING_BYTES: Final = 1024 * 1024
 #: Packets handed to a thread in one go.
 _BATCH_PACKETS: Final = 64
 #: Not done for a client that has closed its channel and left a heap of them behind.
@@ -46,6 +45,10 @@ class SessionRoll:
     def count(self, district: UUID) -> int:
         """Return how many sessions a district has open."""
         return self._counts[district]
+
+    def count_all(self) -> int:
+        """Return how many sessions are open."""
+        return self._counts.total()
 
     def enter(self, district: UUID) -> None:
         """Count a session in."""
@@ -64,7 +67,10 @@ class SessionRoll:
 
 
 class SftpSession(asyncssh.SSHServerSession[bytes]):
-    """A session channel. `sftp` is served; shell and exec get one line and exit status 1."""
+    """A session channel. `sftp` is served; shell and exec get one line and exit status 1.
+
+    `share` is what it may hold.
+    """
 
     def __init__(
         self,
@@ -82,10 +88,13 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
         self._bridge = bridge
         self._sealer = sealer
         self._roll = roll
+        self.share: Final = choose_share(open_sessions=roll.count_all())
         self._instead = instead
         self._on_gone = on_gone
         self._district = writer.district
-        self._handler = Handler(tree, Diary(writer, append=bridge.append))
+        self._handler = Handler(
+            tree, Diary(writer, append=bridge.append), reply_bytes=self.share.reply_bytes
+        )
         self._diary = Diary(writer, append=bridge.record)
         self._sealing = Sealing(writer, tree, self._diary)
         self._channel: asyncssh.SSHServerChannel[bytes] | None = None
@@ -139,7 +148,7 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
         if not self._is_sftp:
             return
         self._arrived += data
-        if len(self._arrived) > _MAX_WAITING_BYTES and self._is_reading and self._channel:
+        if len(self._arrived) > self.share.waiting_bytes and self._is_reading and self._channel:
             self._is_reading = False
             self._channel.pause_reading()
         self._news.set()
@@ -159,13 +168,16 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
         self._is_writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note that the channel is gone; without `exc`, that its client closed it."""
+        """Note that the channel is gone; without `exc`, that its client closed it.
+
+        A client that has said that no more will come may drop the line without waiting.
+        """
         if self._channel is not None:
             self._roll.leave(self._district)
             self._on_gone(self)
         self._channel = None
+        self._is_cut = self._is_cut or (exc is not None and not self._is_at_end)
         self._is_at_end = True
-        self._is_cut = self._is_cut or exc is not None
         self._news.set()
         self._is_writable.set()
 
@@ -209,7 +221,8 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
                 break
             if self._channel is not None or packet[0] not in _READS:
                 self._batch.append(packet)
-        if not self._is_reading and len(self._arrived) <= _MAX_WAITING_BYTES and self._channel:
+        has_room = len(self._arrived) <= self.share.waiting_bytes
+        if has_room and not self._is_reading and self._channel:
             self._is_reading = True
             self._channel.resume_reading()
 

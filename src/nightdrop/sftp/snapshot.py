@@ -65,7 +65,8 @@ class SnapshotHolder:
 
     def _copy(self, snapshot: Snapshot) -> None:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = self._path.with_name(self._path.name + ".new")
+        # Each process of this node writes its own, and the last one to finish wins.
+        draft = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
             file.write(write_snapshot(snapshot))

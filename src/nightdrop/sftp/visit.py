@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One client from the moment it connects: who it is, what it may open, when it must go."""
 
-import base64
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -13,10 +12,12 @@ import asyncssh
 
 from nightdrop.config import Config
 from nightdrop.core.accounts import Accepted, Account, LoginFault, Refused, decide_login
-from nightdrop.core.events import JSON, Event, EventKind
+from nightdrop.core.quota import Amount
+from nightdrop.sftp.attempt import Attempt, Tally
 from nightdrop.sftp.bridge import Bridge
 from nightdrop.sftp.connection import Connection
 from nightdrop.sftp.diary import Writer
+from nightdrop.sftp.guard import Guard, TooManySessions
 from nightdrop.sftp.sealing import Sealer
 from nightdrop.sftp.session import SessionRoll, SftpSession
 from nightdrop.sftp.snapshot import SnapshotHolder
@@ -24,8 +25,6 @@ from nightdrop.storage.tree import Tree
 
 #: Session channels that one connection may have open.
 MAX_CHANNELS: Final = 10
-#: A user name goes into the journal this far: a stranger may type anything.
-_KEPT_NAME: Final = 64
 
 #: What a client reads when its session is ended because its login would now be refused.
 _FAREWELLS: Final[Mapping[LoginFault, str]] = {
@@ -46,10 +45,16 @@ class House:
     bridge: Bridge
     sealer: Sealer
     snapshots: SnapshotHolder
-    #: The port that is listened on, for the line that shells get.
-    port: int = 0
+    guard: Guard
     visits: "set[Visit]" = field(default_factory=set)
     roll: SessionRoll = field(default_factory=SessionRoll)
+    tally: Tally = field(default_factory=Tally)
+
+    def find_quota(self, account: Account) -> Amount:
+        """Return what an account may have in /upload now, also when that was just changed."""
+        snapshot = self.snapshots.current
+        current = snapshot.accounts.get(account.username) if snapshot else None
+        return (current or account).find_quota(default=self.config.quota)
 
 
 class Visit(asyncssh.SSHServer):
@@ -57,13 +62,11 @@ class Visit(asyncssh.SSHServer):
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._id: Final = uuid4()
         self._connection: Connection | None = None
-        self._address = ""
-        self._username = ""
+        self._attempt = Attempt(record=house.bridge.record, tally=house.tally)
         self._accepted: Accepted | None = None
-        self._offered: set[tuple[str, bytes]] = set()
-        self._sessions: set[SftpSession] = set()
+        #: The districts whose sessions they are: counted in, and still to be counted out.
+        self._sessions: dict[SftpSession, UUID] = {}
         self._has_begun = False
 
     # Coming and going.
@@ -74,32 +77,39 @@ class Visit(asyncssh.SSHServer):
             raise TypeError("a visit needs a connection that holds what was verified")
         self._connection = conn
         peer = conn.get_extra_info("peername")
-        self._address = str(peer[0]) if peer else ""
+        self._attempt.begin(conn, address=str(peer[0]) if peer else "")
         self._house.visits.add(self)
-        self._record(EventKind.CONNECTED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the client is gone."""
         self._house.visits.discard(self)
-        if self._accepted is None and self._username and not self._offered:
-            self._note_refused(self._username, None, LoginFault.NO_KEY_OFFERED)
-        self._record(EventKind.DISCONNECTED, reason=type(exc).__name__ if exc else None)
+        self._attempt.end(exc, account=self._find_account(self._attempt.username))
+        # Those that asyncssh never began.
+        for session in tuple(self._sessions):
+            self._leave(session)
+        if self._accepted is None and self._connection is not None:
+            self._count_failures(self._connection.ticket.source)
         self._connection = None
 
     def end(self, farewell: str) -> None:
         """Disconnect; the client is told why, and files it has not closed are given up."""
         if self._connection is not None:
+            self._attempt.say_goodbye(farewell)
             self._connection.end(farewell)
 
     def is_idle(self) -> bool:
         """Whether nothing is under way that ending the connection would interrupt."""
         return all(session.is_idle() for session in self._sessions)
 
+    def count_packets(self) -> int:
+        """Return a number that changes with each packet of the client."""
+        return self._connection.count_packets() if self._connection else 0
+
     # Logging in.
 
     def begin_auth(self, username: str) -> bool:
         """Note the name; a key is always needed."""
-        self._username = username
+        self._attempt.username = username
         return True
 
     def password_auth_supported(self) -> bool:
@@ -120,27 +130,29 @@ class Visit(asyncssh.SSHServer):
 
     def decide(self, username: str, blob: bytes) -> Accepted | None:
         """Return what the key opens for `username`; None after noting why it does not."""
-        config = self._house.config
+        config, now = self._house.config, datetime.now(UTC)
         decision = decide_login(
             self._house.snapshots.current,
             username=username,
             blob=blob,
-            address=self._address,
-            now=datetime.now(UTC),
+            address=self._attempt.address,
+            now=now,
             max_age=timedelta(hours=config.snapshot_max_age_hours),
         )
-        is_new = (username, blob) not in self._offered
-        self._offered.add((username, blob))
+        # Asked whatever was decided, so that nothing takes longer than anything else.
+        if self._must_wait(username, now=now):
+            account = self._find_account(username)
+            self._attempt.refuse(username, LoginFault.PENALISED, account=account, blob=blob)
+            return None
         if isinstance(decision, Accepted):
+            self._attempt.like(username, decision)
             return decision
-        if is_new:
-            self._note_refused(username, blob, decision.reason, decision)
+        self._attempt.refuse(username, decision.reason, account=decision.account, blob=blob)
         return None
 
     def note_fault(self, username: str, accepted: Accepted, fault: LoginFault) -> None:
         """Note that a key which may log in was refused after all."""
-        refused = Refused(fault, accepted.account, accepted.key)
-        self._note_refused(username, accepted.key.blob, fault, refused)
+        self._attempt.refuse(username, fault, account=accepted.account, blob=accepted.key.blob)
 
     def auth_completed(self) -> None:
         """Bind everything that follows to the key that signed, for the name it signed for."""
@@ -152,13 +164,12 @@ class Visit(asyncssh.SSHServer):
         if self._accepted is None:
             self.end("The login could not be verified.")
             return
-        self._record(
-            EventKind.LOGIN_ACCEPTED,
-            username=self._accepted.account.username,
-            fingerprint=self._accepted.key.fingerprint,
-            client=self._client_version(),
-            cipher=_short(connection.get_extra_info("recv_cipher")),
-        )
+        self._house.guard.logged_in(connection.ticket, username, now=datetime.now(UTC))
+        self._attempt.accept(self._accepted)
+
+    def note_learned(self, blobs: Sequence[bytes]) -> None:
+        """Note that the client was given proof of these host keys, which it did not know."""
+        self._attempt.learn(blobs)
 
     def recheck(self, *, now: datetime) -> None:
         """End the visit if its login would be refused now.
@@ -172,7 +183,7 @@ class Visit(asyncssh.SSHServer):
             self._house.snapshots.current,
             username=self._accepted.account.username,
             blob=self._accepted.key.blob,
-            address=self._address,
+            address=self._attempt.address,
             now=now,
         )
         if isinstance(decision, Refused):
@@ -180,7 +191,7 @@ class Visit(asyncssh.SSHServer):
 
     # Opening channels.
 
-    def session_requested(self) -> SftpSession:
+    def session_requested(self) -> tuple[asyncssh.SSHServerChannel[bytes], SftpSession]:
         """Open a session channel, if there is room.
 
         Raises:  asyncssh.ChannelOpenError.
@@ -188,8 +199,11 @@ class Visit(asyncssh.SSHServer):
         accepted, connection = self._accepted, self._connection
         if accepted is None or connection is None:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, "Not logged in")
-        self._check_room(accepted)
         district = accepted.account.district
+        tree = self._house.tree.district(
+            district, find_quota=partial(self._house.find_quota, accepted.account)
+        )
+        self._enter(accepted)
         session = SftpSession(
             connection,
             writer=Writer(
@@ -197,26 +211,50 @@ class Visit(asyncssh.SSHServer):
                 district=district,
                 fingerprint=accepted.key.fingerprint,
             ),
-            tree=self._house.tree.district(district),
+            tree=tree,
             bridge=self._house.bridge,
             sealer=self._house.sealer,
             roll=self._house.roll,
-            instead=self._describe_use(accepted),
-            on_gone=self._sessions.discard,
+            instead=self._describe_use(accepted, connection),
+            on_gone=self._leave,
         )
-        self._sessions.add(session)
-        return session
+        self._sessions[session] = district
+        return connection.create_server_channel(window=session.share.window_bytes), session
 
-    def _check_room(self, accepted: Accepted) -> None:
-        limit = self._house.config.sessions_per_district
+    def _enter(self, accepted: Accepted) -> None:
+        """Count a session in, if there is room."""
         if len(self._sessions) >= MAX_CHANNELS:
             text = f"A connection may have {MAX_CHANNELS} sessions open"
-        elif self._house.roll.count(accepted.account.district) >= limit:
-            text = f"This account has {limit} sessions open, as many as it may: close one"
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, text)
+        try:
+            self._house.guard.enter_session(accepted.account.district)
+        except TooManySessions as refusal:
             self.note_fault(accepted.account.username, accepted, LoginFault.TOO_MANY_SESSIONS)
-        else:
-            return
-        raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, text)
+            text = f"This account has {refusal.limit} sessions open, as many as it may: close one"
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, text) from refusal
+
+    def _leave(self, session: SftpSession) -> None:
+        """Count a session out, once."""
+        district = self._sessions.pop(session, None)
+        if district is not None:
+            self._house.guard.leave_session(district)
+
+    def _must_wait(self, username: str, *, now: datetime) -> bool:
+        connection = self._connection
+        if connection is None:
+            return False
+        source = connection.ticket.source
+        return self._house.guard.penalty_until(source, username, now=now) is not None
+
+    def _count_failures(self, source: str) -> None:
+        """Count the names that were tried in vain, each once, however many keys were offered."""
+        now = datetime.now(UTC)
+        for name in self._attempt.failed_names():
+            account = self._find_account(name)
+            for penalty in self._house.guard.failed(
+                source, name, has_account=account is not None, now=now
+            ):
+                self._attempt.penalise(penalty, account=account if penalty.name else None)
 
     def _take_session_id(self) -> UUID:
         """Return the id of a new session.
@@ -227,59 +265,16 @@ class Visit(asyncssh.SSHServer):
         if self._has_begun:
             return uuid4()
         self._has_begun = True
-        return self._id
+        return self._attempt.id
 
-    def _describe_use(self, accepted: Accepted) -> str:
-        port = self._house.port
+    def _describe_use(self, accepted: Accepted, connection: Connection) -> str:
+        # A client that needs the legacy port must not be sent to the other.
+        port = connection.get_extra_info("sockname")[1]
         host = self._house.config.public_host
         return (
             f"This account is for SFTP only. Use: sftp -P {port} {accepted.account.username}@{host}"
         )
 
-    # The journal.
-
-    def _note_refused(
-        self, username: str, blob: bytes | None, reason: LoginFault, refused: Refused | None = None
-    ) -> None:
-        account = refused.account if refused else self._find_account(username)
-        self._record(
-            EventKind.LOGIN_REFUSED,
-            account,
-            username=_short(username.lower()),
-            reason=reason.value,
-            fingerprint=_fingerprint(blob) if blob else None,
-            client=self._client_version(),
-        )
-
     def _find_account(self, username: str) -> Account | None:
         snapshot = self._house.snapshots.current
         return snapshot.accounts.get(username.lower()) if snapshot else None
-
-    def _client_version(self) -> str | None:
-        connection = self._connection
-        return _short(connection.get_extra_info("client_version")) if connection else None
-
-    def _record(self, kind: EventKind, account: Account | None = None, **facts: JSON) -> None:
-        if account is None and self._accepted is not None:
-            account = self._accepted.account
-        self._house.bridge.record(
-            Event(
-                id=uuid4(),
-                at=datetime.now(UTC),
-                kind=kind,
-                district=account.district if account else None,
-                session=self._id,
-                facts={"address": self._address, **facts},
-            )
-        )
-
-
-def _short(text: object) -> str | None:
-    """Keep as much of a stranger's text as a page can show."""
-    if not isinstance(text, str):
-        return None
-    return "".join(c if c.isprintable() else "?" for c in text[:_KEPT_NAME])
-
-
-def _fingerprint(blob: bytes) -> str:
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")

@@ -12,11 +12,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from nightdrop.core.paths import Act, ServedPath, Zone, check_allowed
+from nightdrop.core.quota import Amount
 from nightdrop.storage import reading, renames, writing
-from nightdrop.storage.confine import open_file, stat_entry
+from nightdrop.storage.claims import resize
+from nightdrop.storage.confine import exists, open_file, stat_entry
 from nightdrop.storage.entries import Entry, Listing, make_entry
 from nightdrop.storage.errors import (
     AlreadyThere,
@@ -31,16 +34,36 @@ from nightdrop.storage.modes import DIRECTORY
 from nightdrop.storage.place import Place
 from nightdrop.storage.reading import OFFSET_LIMIT, ReadHandle
 from nightdrop.storage.renames import Marked
+from nightdrop.storage.usage import (
+    FindQuota,
+    ask_twice,
+    find_files_refusal,
+    freeing,
+    keep_usage,
+    look_at_count,
+    no_quota,
+    read_count,
+)
+from nightdrop.storage.writers import writers_turn
 from nightdrop.storage.writing import WriteHandle, WriteOptions
 
 _TOP_PARTS = 2
 
 
 @dataclass(frozen=True, slots=True)
+class Space:
+    """How much may be stored, and how much of that is free."""
+
+    total: Amount
+    free: Amount
+
+
+@dataclass(frozen=True, slots=True)
 class DistrictTree:
-    """What one district sees and may change."""
+    """What one district sees and may change. `find_quota` tells what it may have, each time."""
 
     place: Place
+    find_quota: FindQuota = no_quota
 
     @property
     def id(self) -> UUID:
@@ -90,7 +113,8 @@ class DistrictTree:
         """Open a file for writing; from here to a clean close it does not count as whole.
 
         Raises:  FixedPlace, ReadOnlyPlace, EpochSealed, NoSuchFile, AlreadyThere (exclusive),
-                 IsADirectory, NotADirectory, PlaceUnsupported, TooManyWriters, DiskFull.
+                 IsADirectory, NotADirectory, PlaceUnsupported, TooManyWriters,
+                 QuotaFilesRefused, DiskFull.
         """
         check_allowed(Act.WRITE, path)
         options = WriteOptions(
@@ -100,17 +124,17 @@ class DistrictTree:
             append=append,
             readable=readable,
         )
-        return writing.open_write(self.place, path, options)
+        return writing.open_write(self.place, path, options, find_quota=self.find_quota)
 
     def make_directory(self, path: ServedPath) -> None:
         """Make a directory.
 
         Raises:  FixedPlace, ReadOnlyPlace, EpochSealed, AlreadyThere, NoSuchFile,
-                 NotADirectory, PlaceUnsupported, DiskFull.
+                 NotADirectory, PlaceUnsupported, QuotaFilesRefused, DiskFull.
         """
         check_allowed(Act.MAKE_DIRECTORY, path)
         with self._changing_names(path) as directory_fd:
-            os.mkdir(path.name, DIRECTORY, dir_fd=directory_fd)
+            ask_twice(self.place, partial(self._make_directory, directory_fd, path))
 
     def remove_directory(self, path: ServedPath) -> None:
         """Remove an empty directory.
@@ -122,7 +146,8 @@ class DistrictTree:
         check_allowed(Act.REMOVE, path)
         with self._changing_names(path, alone=len(path.parts) == _TOP_PARTS) as directory_fd:
             try:
-                os.rmdir(path.name, dir_fd=directory_fd)
+                with writers_turn(self.place) as turn, freeing(turn, directory_fd, path.name):
+                    os.rmdir(path.name, dir_fd=directory_fd)
             except FileExistsError:
                 # Some file systems say this of a directory that is not empty.
                 raise DirectoryNotEmpty(path) from None
@@ -137,7 +162,8 @@ class DistrictTree:
         with self._changing_names(path) as directory_fd:
             if stat.S_ISDIR(stat_entry(directory_fd, path.name).st_mode):
                 raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-            os.unlink(path.name, dir_fd=directory_fd)
+            with writers_turn(self.place) as turn, freeing(turn, directory_fd, path.name):
+                os.unlink(path.name, dir_fd=directory_fd)
 
     def rename(self, old: ServedPath, new: ServedPath, *, replace: bool) -> Marked | None:
         """Rename a file or directory; `replace` lets it take the place of what is there.
@@ -170,7 +196,7 @@ class DistrictTree:
     def truncate(self, path: ServedPath, size: int) -> None:
         """Make a file `size` bytes long; whether it counts as whole does not change.
 
-        Raises:  as `open_write`; FileTooLarge.
+        Raises:  as `open_write`; FileTooLarge, QuotaBytesRefused.
         """
         check_allowed(Act.WRITE, path)
         if size >= OFFSET_LIMIT:
@@ -178,16 +204,27 @@ class DistrictTree:
         with self._changing(path) as directory_fd:
             descriptor = open_file(directory_fd, path.name, os.O_RDWR)
             try:
-                os.ftruncate(descriptor, size)
+                resize(self.place, path, descriptor, size, find_quota=self.find_quota)
                 if self._is_marked(path):
                     os.fsync(descriptor)
             finally:
                 os.close(descriptor)
 
-    def space(self) -> os.statvfs_result:
-        """Return the room on the file system that holds the tree. Raises NoSuchDistrict."""
+    def space(self) -> Space:
+        """Return the quota and what is left of it, as far as the disk has room for that.
+
+        Without a quota it is the room of the file system that holds the tree.
+
+        Raises:  NoSuchDistrict.
+        """
         with self.place.directory() as root_fd:
-            return os.fstatvfs(root_fd)
+            disk = os.fstatvfs(root_fd)
+        free = Amount(disk.f_bavail * disk.f_frsize, disk.f_favail)
+        quota = self.find_quota()
+        if quota is None:
+            return Space(total=Amount(disk.f_blocks * disk.f_frsize, disk.f_files), free=free)
+        left = look_at_count(self.place).usage.find_left(quota)
+        return Space(total=quota, free=left.at_most(free))
 
     @contextmanager
     def _changing(self, path: ServedPath, *, alone: bool = False) -> Iterator[int]:
@@ -199,6 +236,15 @@ class DistrictTree:
             self.place.served(path.parent) as directory_fd,
         ):
             yield directory_fd
+
+    def _make_directory(self, directory_fd: int, path: ServedPath) -> None:
+        with writers_turn(self.place) as turn:
+            count = read_count(turn)
+            refusal = find_files_refusal(count, self.find_quota(), path)
+            if refusal is not None and not exists(directory_fd, path.name):
+                raise refusal
+            os.mkdir(path.name, DIRECTORY, dir_fd=directory_fd)
+            keep_usage(turn, count, count.usage.adding(Amount(files=1)))
 
     def _is_marked(self, path: ServedPath) -> bool:
         epoch = epoch_of(path)

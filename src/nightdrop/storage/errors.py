@@ -14,6 +14,7 @@ from uuid import UUID
 
 from nightdrop.core.errors import Refusal
 from nightdrop.core.paths import NameTooLong, ServedPath
+from nightdrop.core.quota import Amount
 
 
 class PlaceRefused(Refusal):
@@ -73,6 +74,29 @@ class DiskFull(PlaceRefused):
 
     code: ClassVar[str] = "disk-full"
     retry: ClassVar[bool] = True
+
+
+class QuotaRefused(PlaceRefused):
+    """The district's quota has no room for more; `used` counts against `quota`."""
+
+    code: ClassVar[str] = "quota-refused"
+
+    def __init__(self, path: ServedPath, *, quota: Amount, used: Amount) -> None:
+        super().__init__(path)
+        self.quota = quota
+        self.used = used
+
+
+class QuotaBytesRefused(QuotaRefused):
+    """The file would become larger than what is left of the quota's bytes."""
+
+    code: ClassVar[str] = "quota-bytes"
+
+
+class QuotaFilesRefused(QuotaRefused):
+    """There are as many files and directories as the quota has."""
+
+    code: ClassVar[str] = "quota-files"
 
 
 class FileTooLarge(PlaceRefused):

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The journal: events on this node's disk until the database has them.
 
-Shape:   a directory of segments ``<ns since 1970>-<process id>.jsonl``, each written by one
-         process, which holds a lock on it as long as it may append; ``<segment>.position``
-         says how many bytes of it were handed over; ``shipper`` is the lock of the one that
-         hands over. A segment whose writer is gone is removed when all of it was handed over.
+Shape:   a directory of segments (`storage.segments`), each written by one process; ``shipper``
+         is the lock of the one process that hands over, and ``news`` the bell that calls it. A
+         segment whose writer is gone is removed when all of it was handed over.
 
 Appending never fails towards its caller: an upload does not end because the journal's disk is
 full. What could not be kept is counted. A kill loses nothing that was appended; a power cut may
@@ -17,39 +16,42 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from nightdrop.core.events import Event, NotAnEvent, read_event, write_event
+from nightdrop.core.events import URGENT_KINDS, Event, NotAnEvent, read_event, write_event
+from nightdrop.storage.bell import Bell
+from nightdrop.storage.journal_size import Thinning, forget_thinned, sweep_journal, thin_journal
+from nightdrop.storage.segments import Mark, SegmentReader, begin_segment
 
+_MAX_BYTES: Final = 1024 * 1024 * 1024
+#: A segment is ended at this size, or at a smaller one where the whole journal may not be
+#: large: only a segment that was ended can be thinned, and every process has one that is not.
 _SEGMENT_BYTES: Final = 16 * 1024 * 1024
-_READ_BYTES: Final = 1024 * 1024
-_SEGMENT_SUFFIX: Final = ".jsonl"
-_POSITION_SUFFIX: Final = ".position"
-_NEW_SUFFIX: Final = ".new"
+_LEAST_SEGMENTS: Final = 64
+#: How often the whole journal is measured.
+_MEASURED_EVERY: Final = timedelta(seconds=5)
 _SHIPPER: Final = "shipper"
+_NEWS: Final = "news"
 
 
 class Batch:
     """Events that wait to be handed over. `commit` says that they were, for good."""
 
-    def __init__(self, events: Sequence[Event], *, positions: "Mapping[Path, _Position]") -> None:
+    def __init__(
+        self, events: Sequence[Event], *, marks: Sequence[Mark], turn: threading.Lock
+    ) -> None:
         self.events: Final = tuple(events)
-        self._positions = positions
+        self._marks = marks
+        self._turn = turn
 
     def commit(self) -> None:
         """Do not give these events again. Raises OSError when that cannot be kept."""
-        for segment, position in self._positions.items():
-            _keep_position(segment, position)
-
-
-@dataclass(frozen=True, slots=True)
-class _Position:
-    offset: int
-    is_finished: bool
+        with self._turn:
+            for mark in self._marks:
+                mark.keep()
 
 
 class Journal:
@@ -58,79 +60,114 @@ class Journal:
     `dropped` counts events that could not be kept; `unreadable`, lines met that are no events.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, max_bytes: int = _MAX_BYTES) -> None:
         """Make the directory unless it is there; a segment is made by the first append."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.dropped = 0
         self.unreadable = 0
         self._directory: Final = directory
-        self._turn = threading.Lock()
-        self._news = threading.Event()
+        self._max_bytes: Final = max_bytes
+        self._end_bytes: Final = min(_SEGMENT_BYTES, max_bytes // _LEAST_SEGMENTS)
+        self._bell = Bell(directory / _NEWS)
+        self._appending = threading.Lock()
         self._segment: int | None = None
         self._segment_bytes = 0
+        self._shipping = threading.Lock()
         self._shipper: int | None = None
+        self._readers: dict[Path, SegmentReader] = {}
+        self._measured_at: datetime | None = None
+        self._was_too_large = False
 
     def append(self, event: Event) -> None:
         """Keep an event. Never raises for a disk that fails or is full, see `dropped`."""
         line = write_event(event)
-        with self._turn:
+        with self._appending:
             try:
                 self._append(line)
             except OSError:
                 self.dropped += 1
-        self._news.set()
+            if event.kind in URGENT_KINDS:
+                self._bell.ring()
 
     def wait(self, timeout: float) -> bool:
-        """Wait until something is appended here, or `wake` is called, or `timeout` seconds pass.
+        """Wait for an urgent event of any process of this node, or `wake`, or `timeout` seconds.
 
-        Returns: whether anything was. Another process's appending does not end the wait.
+        A process that does not hand over waits for `wake` and the time alone. An event that
+        is not urgent ends no wait: look again after a second.
+
+        Returns: whether anything was.
         """
-        is_news = self._news.wait(timeout)
-        self._news.clear()
-        return is_news
+        return self._bell.wait(timeout, is_listener=self._shipper is not None)
 
     def wake(self) -> None:
-        """End a `wait`, now or the next one."""
-        self._news.set()
+        """End a `wait` of this process, now or the next one."""
+        self._bell.wake()
 
     def pending(self, limit: int) -> Batch:
         """Return up to `limit` events that wait, of all processes of this node, oldest first.
 
         Returns: an empty batch also when another process is the one that hands over.
         """
-        if not self._may_ship():
-            return Batch((), positions={})
         events: list[Event] = []
-        positions: dict[Path, _Position] = {}
-        for path in sorted(self._directory.glob(f"*{_SEGMENT_SUFFIX}")):
-            found, position = self._read_segment(path, limit - len(events))
-            if found:
-                events += found
-                positions[path] = position
-            else:
-                _keep_position(path, position)
-            if len(events) >= limit:
-                break
-        return Batch(events, positions=positions)
+        marks: list[Mark] = []
+        with self._shipping:
+            for reader in self._open_readers() if self._may_ship() else ():
+                lines, mark = reader.read(limit - len(events))
+                found = self._read_events(lines)
+                if found:
+                    events += found
+                    marks.append(mark)
+                else:
+                    mark.keep()
+                if len(events) >= limit:
+                    break
+        return Batch(events, marks=marks, turn=self._shipping)
+
+    def thin(self, *, now: datetime) -> Thinning | None:
+        """Give up the oldest events about files if the journal is larger than it may be.
+
+        Call it before each `pending`: it measures every five seconds only. What it gives up
+        takes a second for each segment.
+
+        Returns: None when there is nothing new to tell.
+        """
+        with self._shipping:
+            measured_at = self._measured_at
+            is_early = measured_at is not None and abs(now - measured_at) < _MEASURED_EVERY
+            if is_early or not self._may_ship():
+                return None
+            self._measured_at = now
+            thinning = thin_journal(self._directory, max_bytes=self._max_bytes, now=now)
+            was_too_large = self._was_too_large
+            self._was_too_large = thinning is not None and thinning.is_too_large
+            if thinning is None or thinning.dropped:
+                return thinning
+            return None if was_too_large else thinning
 
     def close(self) -> None:
         """End this process's segment, and let another process hand over."""
-        with self._turn:
+        with self._appending:
             self._end_segment()
+            self._bell.close()
+        with self._shipping:
+            for reader in self._readers.values():
+                reader.close()
+            self._readers.clear()
             if self._shipper is not None:
                 os.close(self._shipper)
                 self._shipper = None
 
     def _append(self, line: bytes) -> None:
-        if self._segment_bytes >= _SEGMENT_BYTES:
+        if self._segment_bytes >= self._end_bytes:
             self._end_segment()
-        segment = self._segment if self._segment is not None else self._begin_segment()
+        if self._segment is None:
+            self._segment = begin_segment(self._directory, time_ns=time.time_ns())
         written = 0
         try:
             while written < len(line):
-                written += os.write(segment, line[written:])
+                written += os.write(self._segment, line[written:])
         except OSError:
-            self._drop_half_line(segment)
+            self._drop_half_line(self._segment)
             raise
         self._segment_bytes += written
 
@@ -140,22 +177,6 @@ class Journal:
             os.ftruncate(segment, self._segment_bytes)
         except OSError:
             self._end_segment()
-
-    def _begin_segment(self) -> int:
-        path = self._directory / f"{time.time_ns():020}-{os.getpid()}{_SEGMENT_SUFFIX}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        # A segment that can be seen and is not locked has lost its writer: so lock it first.
-        unseen = path.with_suffix(_NEW_SUFFIX)
-        segment = os.open(unseen, flags, 0o600)
-        try:
-            fcntl.flock(segment, fcntl.LOCK_EX)
-            unseen.rename(path)
-        except OSError:
-            os.close(segment)
-            raise
-        self._segment = segment
-        self._segment_bytes = 0
-        return segment
 
     def _end_segment(self) -> None:
         if self._segment is not None:
@@ -174,73 +195,24 @@ class Journal:
             os.close(descriptor)
             return False
         self._shipper = descriptor
+        sweep_journal(self._directory)
         return True
 
-    def _read_segment(self, path: Path, limit: int) -> tuple[list[Event], _Position]:
-        offset = _read_position(path)
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            # Asked before reading: what a writer appends after that is still read below.
-            is_ended = _is_ended(descriptor)
-            lines, offset = _read_lines(descriptor, offset, limit)
-            is_finished = is_ended and not _has_line(descriptor, offset)
-        finally:
-            os.close(descriptor)
+    def _open_readers(self) -> Iterator[SegmentReader]:
+        """Yield a reader of each segment, oldest first; those of segments that are gone go."""
+        segments = forget_thinned(self._directory)
+        for path in self._readers.keys() - segments:
+            self._readers.pop(path).close()
+        for path in segments:
+            if path not in self._readers:
+                self._readers[path] = SegmentReader(path)
+            yield self._readers[path]
+
+    def _read_events(self, lines: Sequence[bytes]) -> list[Event]:
         events: list[Event] = []
         for line in lines:
             try:
                 events.append(read_event(line))
             except NotAnEvent:
                 self.unreadable += 1
-        return events, _Position(offset=offset, is_finished=is_finished)
-
-
-def _is_ended(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _read_lines(descriptor: int, offset: int, limit: int) -> tuple[list[bytes], int]:
-    """Return up to `limit` whole lines from `offset` on, and where they end."""
-    lines: list[bytes] = []
-    rest = b""
-    while len(lines) < limit:
-        chunk = os.pread(descriptor, _READ_BYTES, offset + len(rest))
-        if not chunk:
-            break
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole[: limit - len(lines)]:
-            lines.append(line)
-            offset += len(line) + 1
-    return lines, offset
-
-
-def _has_line(descriptor: int, offset: int) -> bool:
-    """Say whether a whole line follows; a writer that is gone leaves at most a part of one."""
-    lines, _ = _read_lines(descriptor, offset, 1)
-    return bool(lines)
-
-
-def _position_file(segment: Path) -> Path:
-    return segment.with_suffix(_POSITION_SUFFIX)
-
-
-def _read_position(segment: Path) -> int:
-    with suppress(FileNotFoundError, ValueError):
-        return int(_position_file(segment).read_bytes())
-    return 0
-
-
-def _keep_position(segment: Path, position: _Position) -> None:
-    """Keep how much of a segment was handed over; remove it when that is all there will be."""
-    path = _position_file(segment)
-    if position.is_finished:
-        segment.unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
-    elif position.offset != _read_position(segment):
-        new = path.with_suffix(_NEW_SUFFIX)
-        new.write_bytes(b"%d\n" % position.offset)
-        new.replace(path)
+        return events

@@ -3,7 +3,8 @@
 
 ``<tree>/<uuid>/`` holds the three served directories and what is not served: ``locks`` (a lock
 and later a seal record for each entry of ``/upload``), ``moved`` (the records of epochs that
-were moved away) and ``writers`` (a lock that opening and closing of files takes).
+were moved away), ``writers`` (a lock that opening and closing of files takes, and the count of
+what is used of the quota) and ``counting`` (a lock for making that count anew).
 """
 
 import errno
@@ -22,6 +23,7 @@ from nightdrop.storage.errors import NoSuchDistrict
 LOCKS: Final = "locks"
 MOVED: Final = "moved"
 WRITERS: Final = "writers"
+COUNTING: Final = "counting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Place:
             if fault.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
                 raise NoSuchDistrict(self.district) from None
             raise
+        if not parts:
+            return root_fd
         try:
             return open_directory(root_fd, parts, confinement=self.confinement)
         finally:

@@ -23,13 +23,16 @@ from uuid import UUID
 
 from nightdrop.core.epochs import Marker
 from nightdrop.core.paths import ServedPath, Zone
+from nightdrop.core.quota import Amount
 from nightdrop.storage.confine import exists, rename_new
 from nightdrop.storage.district import DistrictTree
 from nightdrop.storage.errors import NotSealed, translating
 from nightdrop.storage.locks import EntryLock, take_sealed
+from nightdrop.storage.markers import find_markers
 from nightdrop.storage.modes import DIRECTORY, SEALED_DIRECTORY, SEALED_FILE, WRITING
 from nightdrop.storage.place import LOCKS, MOVED, Place
 from nightdrop.storage.records import SealRecord, StoredSeal, read_stored
+from nightdrop.storage.usage import note_change
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -90,8 +93,10 @@ def _move(
                 lock.add_target(target)
             with place.directory(Zone.UPLOAD, record.epoch) as epoch_fd:
                 os.fchmod(epoch_fd, DIRECTORY)
+                amount = _measure(epoch_fd, record)
                 _write_reports(epoch_fd, record, reports)
             rename_new(upload_fd, record.epoch, processed_fd, target)
+            note_change(place, lambda usage: usage.moving_away(amount))
         if target is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), record.epoch)
         with place.directory(Zone.PROCESSED, target) as epoch_fd:
@@ -106,6 +111,15 @@ def _move(
 def _choose_name(processed_fd: int, epoch: str) -> str:
     names = itertools.chain([epoch], (f"{epoch}-{number}" for number in itertools.count(2)))
     return next(name for name in names if not exists(processed_fd, name))
+
+
+def _measure(epoch_fd: int, record: SealRecord) -> Amount:
+    """Return what an epoch was counted as when it was sealed."""
+    markers = find_markers(epoch_fd).values()
+    return Amount(
+        sum(file.size_bytes for file in record.files) + sum(seen.st_size for seen in markers),
+        1 + len(record.files) + len(record.directories) + len(markers),
+    )
 
 
 def _write_reports(epoch_fd: int, record: SealRecord, reports: Mapping[str, bytes]) -> None:

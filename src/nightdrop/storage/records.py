@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -34,6 +34,14 @@ class SealedFile:
     name: str
     size_bytes: int
     after_marker: bool
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return the file as JSON. There may be 100,000, and somebody who waits."""
+        return {
+            "name": self.name,
+            "size_bytes": self.size_bytes,
+            "after_marker": self.after_marker,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +89,7 @@ class SealRecord:
             "session": None if self.session is None else str(self.session),
             "session_open": self.session_open,
             "fingerprint": self.fingerprint,
-            "files": [asdict(file) for file in self.files],
+            "files": [file.to_json() for file in self.files],
             "directories": list(self.directories),
         }
 

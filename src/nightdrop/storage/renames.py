@@ -32,6 +32,7 @@ from nightdrop.storage.markers import (
 )
 from nightdrop.storage.modes import is_whole
 from nightdrop.storage.place import Place
+from nightdrop.storage.usage import freeing
 from nightdrop.storage.walk import measure_height, sync_file, sync_tree
 from nightdrop.storage.writers import writers_turn
 
@@ -56,12 +57,18 @@ class _Rename:
     new_fd: int
     replace: bool
 
-    def carry_out(self) -> None:
-        """Do it, and nothing else."""
-        if self.replace:
-            os.rename(self.old.name, self.new.name, src_dir_fd=self.old_fd, dst_dir_fd=self.new_fd)
-        else:
+    def carry_out(self, turn: int) -> None:
+        """Do it and count what it replaces, and nothing else, within `writers_turn`."""
+        if not self.replace:
             rename_new(self.old_fd, self.old.name, self.new_fd, self.new.name)
+            return
+        with freeing(turn, self.new_fd, self.new.name):
+            os.rename(self.old.name, self.new.name, src_dir_fd=self.old_fd, dst_dir_fd=self.new_fd)
+
+    def take_turn(self) -> None:
+        """Do it in a turn of its own."""
+        with writers_turn(self.place) as turn:
+            self.carry_out(turn)
 
 
 def rename(place: Place, old: ServedPath, new: ServedPath, *, replace: bool) -> Marked | None:
@@ -132,7 +139,7 @@ def _rename_towards(work: _Rename, found: os.stat_result, epoch: str | None) -> 
     if len(work.new.parts) == _TOP_PARTS:
         return _rename_to_top(work, found, epoch)
     if epoch is None:
-        work.carry_out()
+        work.take_turn()
         return None
     return _rename_into_epoch(work, found, epoch)
 
@@ -140,7 +147,7 @@ def _rename_towards(work: _Rename, found: os.stat_result, epoch: str | None) -> 
 def _rename_to_top(work: _Rename, found: os.stat_result, epoch: str | None) -> Marked | None:
     """Rename to an entry of ``/upload``, which perhaps makes a marked epoch at one stroke."""
     if epoch is None or not stat.S_ISDIR(found.st_mode):
-        work.carry_out()
+        work.take_turn()
         return None
     directory_fd = open_directory(work.old_fd, (work.old.name,), confinement=Confinement.WALK)
     try:
@@ -149,7 +156,7 @@ def _rename_to_top(work: _Rename, found: os.stat_result, epoch: str | None) -> M
             sync_tree(directory_fd)
     finally:
         os.close(directory_fd)
-    work.carry_out()
+    work.take_turn()
     if not markers:
         return None
     os.fsync(work.old_fd)
@@ -164,18 +171,18 @@ def _rename_into_epoch(work: _Rename, found: os.stat_result, epoch: str) -> Mark
         is_file and len(work.new.parts) == _TOP_PARTS + 1 and marker_of(work.new.name) is not None
     )
     if not makes_marker:
-        with writers_turn(work.place):
+        with writers_turn(work.place) as turn:
             if not read_markers(work.place, epoch):
-                work.carry_out()
+                work.carry_out(turn)
                 return None
     _sync_entry(work, is_file=is_file)
     if makes_marker:
         # Most of the work, before the turn; in the turn nothing can become whole.
         sync_epoch(work.place, epoch)
-    with writers_turn(work.place):
+    with writers_turn(work.place) as turn:
         if makes_marker:
             sync_epoch(work.place, epoch)
-        work.carry_out()
+        work.carry_out(turn)
     os.fsync(work.old_fd)
     os.fsync(work.new_fd)
     sync_upload(work.place)

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from nightdrop.core.epochs import Marker, is_epoch_name, marker_of, read_epoch_name
 from nightdrop.core.paths import ServedPath, Zone
+from nightdrop.core.quota import Amount
 from nightdrop.storage.confine import list_names
 from nightdrop.storage.district import DistrictTree
 from nightdrop.storage.errors import NotSealed, translating
@@ -27,6 +28,7 @@ from nightdrop.storage.markers import find_markers, read_markers, sync_upload
 from nightdrop.storage.modes import is_late, is_whole
 from nightdrop.storage.place import LOCKS, Place
 from nightdrop.storage.records import SealedBy, SealedFile, SealRecord
+from nightdrop.storage.usage import note_change
 from nightdrop.storage.walk import Found, sync_tree, walk
 
 __all__ = [
@@ -77,8 +79,12 @@ class SealWaits:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What an epoch holds; `changed_ns` is when anything in it last changed."""
+    """What an epoch holds; `changed_ns` is when anything in it last changed.
 
+    `amount` is all of it, itself included.
+    """
+
+    amount: Amount
     markers: dict[Marker, os.stat_result]
     files: tuple[SealedFile, ...]
     directories: tuple[str, ...]
@@ -148,6 +154,7 @@ def _seal(place: Place, lock: EntryLock, content: _Content, seal: _Seal) -> Seal
         directories=content.directories,
     )
     lock.add_seal(record)
+    note_change(place, lambda usage: usage.sealing(content.amount))
     _mend_fence(place, seal.epoch)
     return record
 
@@ -186,13 +193,16 @@ def _read_content(place: Place, epoch: str) -> _Content:
         with place.directory(Zone.UPLOAD, epoch) as epoch_fd:
             return _sort_content(list(walk(epoch_fd)), find_markers(epoch_fd))
     except (FileNotFoundError, NotADirectoryError):
-        return _Content(markers={}, files=(), directories=(), torn=(), changed_ns=0)
+        return _Content(
+            amount=Amount(), markers={}, files=(), directories=(), torn=(), changed_ns=0
+        )
 
 
 def _sort_content(everything: list[Found], markers: dict[Marker, os.stat_result]) -> _Content:
     everything.sort(key=lambda found: found.parts)
     files = [found for found in everything if not found.is_directory]
     return _Content(
+        amount=Amount(sum(found.stat.st_size for found in files), len(everything)),
         markers=markers,
         files=tuple(
             SealedFile(

@@ -13,6 +13,7 @@ from nightdrop.storage.district import DistrictTree
 from nightdrop.storage.entries import Entry
 from nightdrop.storage.modes import DIRECTORY, PRIVATE_DIRECTORY
 from nightdrop.storage.place import LOCKS, MOVED, Place
+from nightdrop.storage.usage import FindQuota, no_quota
 
 __all__ = ["DistrictTree", "Entry", "Tree"]
 
@@ -63,9 +64,9 @@ class Tree:
             found = [_read_id(entry.name) for entry in entries if _is_directory(entry)]
         return sorted(id_ for id_ in found if id_ is not None)
 
-    def district(self, district: UUID) -> DistrictTree:
+    def district(self, district: UUID, *, find_quota: FindQuota = no_quota) -> DistrictTree:
         """Return one district's files; its methods raise NoSuchDistrict when there are none."""
-        return DistrictTree(self._place(district))
+        return DistrictTree(self._place(district), find_quota)
 
     def is_ready(self) -> bool:
         """Say whether the tree can be reached and written to."""

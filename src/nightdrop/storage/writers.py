@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from nightdrop.core.paths import ServedPath
 from nightdrop.storage.errors import TooManyWriters
@@ -29,15 +30,29 @@ from nightdrop.storage.modes import (
 from nightdrop.storage.place import WRITERS, Place
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What became of a file by a writer's leaving it.
+
+    `is_whole`: all of its writers have left, and cleanly. `is_last`: all have left.
+    """
+
+    is_whole: bool
+    is_last: bool
+
+
 @contextmanager
-def writers_turn(place: Place) -> Iterator[None]:
-    """Have the district's turn to change who writes to which file. Keep it short."""
+def writers_turn(place: Place) -> Iterator[int]:
+    """Have the district's turn to change who writes to which file. Keep it short.
+
+    Yields:  the open lock file, which holds the count of what is used; see `usage`.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with place.directory() as root_fd:
         descriptor = os.open(WRITERS, flags, 0o600, dir_fd=root_fd)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        yield descriptor
     finally:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
@@ -60,15 +75,14 @@ def join(descriptor: int, *, path: ServedPath) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
-def leave(descriptor: int, *, is_clean: bool) -> bool:
+def leave(descriptor: int, *, is_clean: bool) -> Left:
     """Stop being a writer of an open file, within `writers_turn`.
 
     A writer that does not leave cleanly keeps its count, as one does whose process is killed.
-
-    Returns: whether the file is whole now: this was the last writer and all left cleanly.
     """
     further = read_further_writers(_mode(descriptor))
-    if _is_alone(descriptor):
+    is_last = _is_alone(descriptor)
+    if is_last:
         is_complete = is_clean and further == 0
         _set_mode(descriptor, WHOLE if is_complete else WRITING)
     else:
@@ -76,7 +90,18 @@ def leave(descriptor: int, *, is_clean: bool) -> bool:
         if is_clean:
             _set_mode(descriptor, write_further_writers(max(further - 1, 0)))
     fcntl.flock(descriptor, fcntl.LOCK_UN)
-    return is_complete
+    return Left(is_whole=is_complete, is_last=is_last)
+
+
+def has_writers(descriptor: int) -> bool:
+    """Say whether anybody writes to a file that is open here and was not joined.
+
+    To be asked within `writers_turn`.
+    """
+    try:
+        return not _is_alone(descriptor)
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def mark_late(descriptor: int) -> None:

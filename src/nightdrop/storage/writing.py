@@ -10,10 +10,12 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from nightdrop.core.errors import Refusal
 from nightdrop.core.paths import ServedPath
+from nightdrop.storage.claims import Claim
 from nightdrop.storage.confine import open_file
 from nightdrop.storage.entries import Entry, make_entry
 from nightdrop.storage.errors import (
@@ -34,6 +36,7 @@ from nightdrop.storage.markers import (
 )
 from nightdrop.storage.place import Place
 from nightdrop.storage.reading import OFFSET_LIMIT
+from nightdrop.storage.usage import FindQuota, ask_twice
 from nightdrop.storage.writers import join, leave, mark_late, writers_turn
 
 #: Buffers that one system call takes.
@@ -69,26 +72,38 @@ class WriteHandle:
     """A file open for writing. Threads may share it; they take turns, see `ReadHandle`.
 
     End it with `close`, or with `abandon` when its client went away. Until then its epoch
-    cannot be sealed, renamed or removed. A write that fails is not forgotten: `close` then
-    raises the same and the file does not become whole, for a client may not have read on.
+    cannot be sealed, renamed or removed. A write that fails is not forgotten: later writes and
+    `close` raise the same and the file does not become whole, for a client may not have read
+    on.
     """
 
     def __init__(
-        self, place: Place, path: ServedPath, *, descriptor: int, lock: EntryLock, readable: bool
+        self,
+        place: Place,
+        path: ServedPath,
+        *,
+        descriptor: int,
+        lock: EntryLock,
+        claim: Claim,
+        options: WriteOptions,
     ) -> None:
         """Take over `descriptor`, whose file was joined, and `lock`."""
         self._place = place
         self._path = path
         self._descriptor: int | None = descriptor
         self._lock = lock
-        self._readable = readable
+        self._claim = claim
+        self._readable = options.readable
+        #: Where the next write goes that is appended, as far as is known here.
+        self._tail = os.fstat(descriptor).st_size if options.append else None
         self._fault: Exception | None = None
         self._turn = threading.RLock()
 
     def write(self, offset: int, data: Buffer) -> None:
         """Write all of `data` at `offset`, or at the end when opened to append.
 
-        Raises:  DiskFull, FileTooLarge, HandleClosed; OSError when the disk fails.
+        Raises:  QuotaBytesRefused, DiskFull, FileTooLarge, HandleClosed; OSError when the disk
+                 fails.
         """
         self.writev(offset, (data,))
 
@@ -96,9 +111,12 @@ class WriteHandle:
         """Write several buffers one after the other from `offset` on; see `write`."""
         with self._turn:
             descriptor = self._open()
-            end = offset + sum(map(len, buffers))
+            size_bytes = sum(map(len, buffers))
+            end = offset + size_bytes if self._tail is None else self._find_end(size_bytes)
             with self._remembering(end):
                 _write_all(descriptor, offset, buffers)
+            if self._tail is not None:
+                self._tail = end
 
     def read(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset` on. Raises NotOpenForReading, HandleClosed."""
@@ -120,6 +138,8 @@ class WriteHandle:
             descriptor = self._open()
             with self._remembering(size):
                 os.ftruncate(descriptor, size)
+            if self._tail is not None:
+                self._tail = size
 
     def set_times(self, atime: int, mtime: int) -> None:
         """Set the file's times, in seconds since 1970 UTC. Raises HandleClosed."""
@@ -167,13 +187,26 @@ class WriteHandle:
             raise HandleClosed(self._path)
         return self._descriptor
 
+    def _find_end(self, size_bytes: int) -> int:
+        """Return where the file will end when this much is appended."""
+        tail = self._tail or 0
+        if tail + size_bytes > self._claim.end:
+            # Others may have appended, too.
+            tail = os.fstat(self._open()).st_size
+        return tail + size_bytes
+
     @contextmanager
     def _remembering(self, end: int) -> Iterator[None]:
-        """Raise what goes wrong with a change up to `end`, and keep it for `close`."""
+        """Claim room up to `end`. Raise what goes wrong with the change, and keep it."""
+        if self._fault is not None:
+            # Without its trace, which would grow with each write.
+            raise self._fault.with_traceback(None)
         try:
             if end >= OFFSET_LIMIT:
                 raise FileTooLarge(self._path)
             with translating(self._path):
+                if end > self._claim.end:
+                    self._claim.grow(self._open(), end)
                 yield
         except (OSError, Refusal) as fault:
             self._fault = fault
@@ -181,8 +214,14 @@ class WriteHandle:
 
     def _leave_torn(self, descriptor: int) -> None:
         # Should this fail, the file's mode still says that it is not whole.
-        with suppress(OSError, NoSuchDistrict), writers_turn(self._place):
-            leave(descriptor, is_clean=False)
+        with suppress(OSError, NoSuchDistrict), writers_turn(self._place) as turn:
+            self._leave(turn, descriptor, is_clean=False)
+
+    def _leave(self, turn: int, descriptor: int, *, is_clean: bool) -> bool:
+        left = leave(descriptor, is_clean=is_clean)
+        if left.is_last:
+            self._claim.settle(turn, descriptor)
+        return left.is_whole
 
     def _release(self, descriptor: int) -> None:
         self._descriptor = None
@@ -192,11 +231,13 @@ class WriteHandle:
             self._lock.release()
 
     def _close_cleanly(self, descriptor: int) -> Closed:
+        _flush(descriptor)
         epoch = epoch_of(self._path)
-        with writers_turn(self._place):
+        with writers_turn(self._place) as turn:
             markers = {} if epoch is None else read_markers(self._place, epoch)
             if epoch is None or not markers:
-                return Closed(marker=None, is_whole=leave(descriptor, is_clean=True))
+                is_whole = self._leave(turn, descriptor, is_clean=True)
+                return Closed(marker=None, is_whole=is_whole)
         # By identity, for the file may have got another name since it was opened.
         own = os.fstat(descriptor)
         is_marker = any(os.path.samestat(own, seen) for seen in markers.values())
@@ -212,8 +253,8 @@ class WriteHandle:
 
     def _become_whole(self, descriptor: int, *, is_late: bool) -> bool:
         """Leave a file whose content is on the disk, and bring there that it is whole."""
-        with writers_turn(self._place):
-            is_whole = leave(descriptor, is_clean=True)
+        with writers_turn(self._place) as turn:
+            is_whole = self._leave(turn, descriptor, is_clean=True)
             if is_late:
                 mark_late(descriptor)
         os.fsync(descriptor)
@@ -230,19 +271,24 @@ class WriteHandle:
             sync_upload(self._place)
 
 
-def open_write(place: Place, path: ServedPath, options: WriteOptions) -> WriteHandle:
+def open_write(
+    place: Place, path: ServedPath, options: WriteOptions, *, find_quota: FindQuota
+) -> WriteHandle:
     """Open a file for writing; `district.DistrictTree.open_write` says what it raises.
 
     The file counts as not whole before anything in it changes.
     """
+    claim = Claim(place, path, find_quota)
     with translating(path):
         lock = take_shared(place, path.parts[1])
         try:
-            descriptor = _open_joined(place, path, options)
+            descriptor = ask_twice(place, partial(_open_joined, place, path, options, claim))
         except BaseException:
             lock.release()
             raise
-    handle = WriteHandle(place, path, descriptor=descriptor, lock=lock, readable=options.readable)
+    handle = WriteHandle(
+        place, path, descriptor=descriptor, lock=lock, claim=claim, options=options
+    )
     if options.truncate:
         try:
             handle.truncate(0)
@@ -252,21 +298,51 @@ def open_write(place: Place, path: ServedPath, options: WriteOptions) -> WriteHa
     return handle
 
 
-def _open_joined(place: Place, path: ServedPath, options: WriteOptions) -> int:
+def _open_joined(place: Place, path: ServedPath, options: WriteOptions, claim: Claim) -> int:
     # Read and write, for a lock on NFS needs the one and taking it alone the other.
-    flags = os.O_RDWR
-    if options.create:
-        flags |= os.O_CREAT | (os.O_EXCL if options.exclusive else 0)
-    if options.append:
-        flags |= os.O_APPEND
-    with place.served(path.parent) as directory_fd, writers_turn(place):
-        descriptor = open_file(directory_fd, path.name, flags)
+    flags = os.O_RDWR | (os.O_APPEND if options.append else 0)
+    with place.served(path.parent) as directory_fd, writers_turn(place) as turn:
+        refusal = claim.begin(turn)
+        is_new = False
+        if options.create:
+            descriptor, is_new = _open_or_make(
+                directory_fd, path.name, flags, exclusive=options.exclusive, refusal=refusal
+            )
+        else:
+            descriptor = open_file(directory_fd, path.name, flags)
         try:
             join(descriptor, path=path)
+            claim.hold(turn, descriptor, is_new=is_new)
         except BaseException:
             os.close(descriptor)
             raise
     return descriptor
+
+
+def _open_or_make(
+    directory_fd: int, name: str, flags: int, *, exclusive: bool, refusal: Refusal | None
+) -> tuple[int, bool]:
+    """Open a file, or make it, unless that would be refused. Says as well whether it is new."""
+    while True:
+        if refusal is None:
+            try:
+                return open_file(directory_fd, name, flags | os.O_CREAT | os.O_EXCL), True
+            except FileExistsError:
+                if exclusive:
+                    raise
+        elif exclusive:
+            raise refusal
+        try:
+            return open_file(directory_fd, name, flags), False
+        except FileNotFoundError:
+            # Unless it was there a moment ago.
+            if refusal is not None:
+                raise refusal from None
+
+
+def _flush(descriptor: int) -> None:
+    """Learn now what some file systems say only when a file is closed: that it found no room."""
+    os.close(os.dup(descriptor))
 
 
 def _write_all(descriptor: int, offset: int, buffers: Sequence[Buffer]) -> None:

@@ -9,8 +9,8 @@ test listens to every file that they open.
 
 import codecs
 import os
-import sys
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Final
 
@@ -29,8 +29,8 @@ from django.utils.formats import get_format
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext
 
-from nightdrop.config import Config, variable_name
-from nightdrop.web.server import ConsoleServer, open_listener
+from nightdrop.config import Config
+from nightdrop.web.server import ConsoleServer
 from nightdrop.web.static_files import publish_static_files, read_static_files
 
 #: Threads of one worker; a pool of settings.DATABASES has a connection for each.
@@ -85,21 +85,19 @@ def preload_web() -> None:
     read_static_files()
 
 
-def run_web(config: Config, *, announce: Callable[[str, int], None]) -> int:
+def run_web(
+    config: Config,
+    *,
+    listeners: Mapping[str, socket.socket],
+    announce: Callable[[str, int], None],
+) -> int:
     """Serve the console until SIGTERM, and finish what has begun.
 
-    Calls `announce("web", port)` when the port takes connections.
-    Returns: 0, or 1 when the port could not be had or the workers would not stay up.
+    `listeners` has a socket that already takes connections; they wait for the first worker.
+    Calls `announce("web", port)` when it is about to.
+    Returns: 0, or 1 when the workers would not stay up.
     """
-    try:
-        listener = open_listener(config.bind, config.web_port)
-    except OSError as error:
-        sys.stderr.write(
-            f"nightdrop: web cannot listen on {config.bind}, port {config.web_port}:"
-            f" {os.strerror(error.errno or 0)}; set {variable_name('web_port')} to another\n"
-        )
-        return 1
-    with listener:
+    with listeners["web_port"] as listener:
         preload_web()
         publish_static_files()
         # After the files are in place, for WhiteNoise lists them when it is made.

@@ -5,7 +5,7 @@ Left alone, each worker of granian opens the port for itself and shares it with 
 else does the same. Then nobody can say which port "any free one" became, a second
 Nightdrop on the same port goes unnoticed, and a worker that dies takes the connections
 with it that were waiting for it. One socket, opened before the workers are forked, mends
-all three; granian itself does so where the port cannot be shared.
+all three (see `cli.listening`); granian itself does so where the port cannot be shared.
 """
 
 import ctypes
@@ -16,7 +16,6 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
-from ipaddress import ip_address
 from typing import Final
 
 from granian.constants import Interfaces
@@ -29,15 +28,6 @@ Application = Callable[..., object]
 _BACKLOG: Final = 1024
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC: Final = ctypes.CDLL(None)
-
-
-def open_listener(address: str, port: int) -> socket.socket:
-    """Return a socket that already takes connections; they wait for the first worker.
-
-    Raises: OSError, when the port is taken or may not be used.
-    """
-    family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET  # noqa: PLR2004
-    return socket.create_server((address, port), family=family, backlog=_BACKLOG)
 
 
 class ConsoleServer(MPServer):

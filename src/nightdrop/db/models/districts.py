@@ -25,6 +25,9 @@ class District(models.Model):
     nightly_at = models.TimeField(null=True)
     suspended_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
+    #: What it may have in /upload; null where the settings say that for all.
+    quota_bytes = models.BigIntegerField(null=True)
+    quota_files = models.BigIntegerField(null=True)
 
     class Meta:
         """The table."""

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one session may hold, and what all of them together come to."""
+
+from nightdrop.sftp.packets import MAX_PACKET_BYTES
+from nightdrop.sftp.shares import choose_share
+
+MIB = 1024 * 1024
+
+
+def test_a_few_sessions_get_plenty() -> None:
+    assert {choose_share(open_sessions=count).window_bytes for count in range(32)} == {2 * MIB}
+
+
+def test_a_share_never_grows_with_the_number_of_sessions() -> None:
+    windows = [choose_share(open_sessions=count).window_bytes for count in range(2000)]
+    assert windows == sorted(windows, reverse=True)
+    assert windows[-1] == 128 * 1024
+
+
+def test_the_longest_request_fits_into_every_share() -> None:
+    share = choose_share(open_sessions=100_000)
+    assert share.waiting_bytes > MAX_PACKET_BYTES
+    assert share.reply_bytes >= MAX_PACKET_BYTES
+
+
+def test_a_thousand_hostile_sessions_stay_below_a_gibibyte() -> None:
+    shares = [choose_share(open_sessions=count) for count in range(1000)]
+    held = sum(share.window_bytes + share.waiting_bytes + share.reply_bytes for share in shares)
+    assert held < 1024 * MIB
