@@ -7,8 +7,9 @@ Each takes effect within a second in every SFTP process: new logins, and session
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -105,33 +106,24 @@ def test_running_uploads_are_cut_and_say_why(
     wait_until(lambda: knows(nightdrop, key), what="the key's login")
     # The marker is there before the file that will not arrive whole.
     apple.send(f"mkdir /upload/{EPOCH}", *first_night.puts("guardians.csv"))
-    sessions = [
-        apple.begin(
-            *(first_night.puts("COMPLETE") if number == 0 else []),
-            f"put {large} /upload/{EPOCH}/{'students.csv' if number == 0 else f'more-{number}'}",
-            limit_kilobits=SLOWLY_KILOBITS,
-            key=key.path,
+    with uploading(apple, large, *first_night.puts("COMPLETE"), key=key) as sessions:
+        wait_until(
+            lambda: len(sizes(apple)) == SESSIONS and all(sizes(apple).values()),
+            what="all uploads to run",
+            why=nightdrop.log,
         )
-        for number in range(SESSIONS)
-    ]
-    wait_until(
-        lambda: len(sizes(apple)) == SESSIONS and all(sizes(apple).values()),
-        what="all uploads to run",
-        why=nightdrop.log,
-    )
+        # What holds the connection is a process below `sftp`, which itself sleeps to be slow.
+        connections = [pid for session in sessions for pid in processes_of(session.pid)]
+        assert len(connections) == SESSIONS
 
-    # What holds the connection is a process below `sftp`, which itself sleeps to be slow.
-    connections = [pid for session in sessions for pid in processes_of(session.pid)]
-    assert len(connections) == SESSIONS
+        cut_at = cut(nightdrop, apple, key)
 
-    cut_at = cut(nightdrop, apple, key)
-
-    wait_until(lambda: all(map(is_gone, connections)), what="the end", why=nightdrop.log)
-    assert time.monotonic() - cut_at < PROMISED_SECONDS + ALLOWED_SECONDS
-    for session in sessions:
-        status, said = end(session)
-        assert status != 0
-        assert reason in said
+        wait_until(lambda: all(map(is_gone, connections)), what="the end", why=nightdrop.log)
+        assert time.monotonic() - cut_at < PROMISED_SECONDS + ALLOWED_SECONDS
+        for session in sessions:
+            status, said = end(session)
+            assert status != 0
+            assert reason in said
     assert max(sizes(apple).values()) < LARGE_BYTES
     nightdrop.wait_for_scans()
     assert not apple.has_seal()
@@ -180,6 +172,27 @@ def test_a_district_sees_who_tried_to_log_in(
     made = [event for event in audited if event["kind"] == "directory-made"]
     assert [event["facts"]["path"] for event in made] == [f"/upload/{EPOCH}"]
     assert made[0]["address"] == "127.0.0.1"
+
+
+@contextmanager
+def uploading(
+    district: District, large: Path, *first: str, key: Key
+) -> Iterator[list["subprocess.Popen[str]"]]:
+    """Send a large file in each of several sessions; the commands `first` come in one of them."""
+    names = ["students.csv", *(f"more-{number}" for number in range(1, SESSIONS))]
+    with ExitStack() as stack:
+        sessions = []
+        for name in names:
+            commands = [*first, f"put {large} /upload/{EPOCH}/{name}"]
+            session = district.begin(*commands, limit_kilobits=SLOWLY_KILOBITS, key=key.path)
+            assert session.stdout is not None
+            # In the order in which they must be done, the last first.
+            stack.callback(session.wait)
+            stack.callback(session.stdout.close)
+            stack.callback(session.kill)
+            sessions.append(session)
+            first = ()
+        yield sessions
 
 
 def attempts(nightdrop: Nightdrop, district: District) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from nightdrop.cli.errors import explain
 from nightdrop.cli.listening import Listeners, PortClosed, PortTaken, bind_ports, close_ports
 from nightdrop.cli.listening import open_ports as _open_ports
 from nightdrop.config import Config
+from nightdrop.core.addresses import read_address
 
 Bind = Callable[..., Listeners]
 
@@ -60,6 +61,15 @@ def test_a_port_that_another_program_has_is_refused(
 def test_all_addresses_are_refused_where_another_program_has_the_port_of_one(bind: Bind) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(PortTaken):
         bind(bind="0.0.0.0", sftp_port=_port(other))  # noqa: S104 - what is tested
+
+
+def test_the_address_for_all_takes_both_kinds(bind: Bind) -> None:
+    listener = bind("sftp", bind="::")["sftp_port"]
+    listener.listen(1)
+    with socket.create_connection(("127.0.0.1", _port(listener))) as client:
+        accepted, peer = listener.accept()
+        accepted.close()
+        assert str(read_address(peer[0])) == client.getsockname()[0] == "127.0.0.1"
 
 
 def test_a_refusal_leaves_no_port_taken(bind: Bind) -> None:

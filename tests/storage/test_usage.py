@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a district may have in /upload: counted, refused, and corrected when it is wrong."""
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from nightdrop.storage.claims import BLOCK_BYTES, MARKER_BYTES
 from nightdrop.storage.confine import Confinement, detect_confinement
 from nightdrop.storage.district import DistrictTree
 from nightdrop.storage.errors import AlreadyThere, QuotaBytesRefused, QuotaFilesRefused
+from nightdrop.storage.place import Place
 from nightdrop.storage.processed import move_to_processed
 from nightdrop.storage.seal import read_record
 from nightdrop.storage.usage import (
@@ -152,6 +154,66 @@ def test_several_writers_are_counted_too_much_rather_than_too_little(apple: Dist
     assert usage(apple).open.size_bytes >= MIB
     recount(apple)
     assert usage(apple) == Usage(open=Amount(MIB, 1))
+
+
+def test_who_leaves_first_gives_nothing_back(apple: DistrictTree) -> None:
+    """What the file lost was counted once, for whoever is last."""
+    send(apple, "/upload/other", b"o" * 100)
+    first = begin(apple, "/upload/x")
+    first.write(0, b"x" * 50)
+    second = begin(apple, "/upload/x", truncate=True)
+    first.close()
+    second.close()
+    assert usage(apple).open.size_bytes >= 100
+
+
+def test_two_who_append_are_counted_both(apple: DistrictTree) -> None:
+    first, second = (begin(apple, "/upload/x", append=True) for _ in range(2))
+    second.write(0, b"s" * (20 * MIB))
+    for _ in range(20):
+        first.write(0, b"f" * MIB)
+    assert usage(apple).open.size_bytes >= 40 * MIB
+    for handle in (first, second):
+        handle.close()
+    assert usage(apple).open.size_bytes >= 40 * MIB
+
+
+def test_a_close_that_fails_at_its_end_gives_back_once(
+    apple: DistrictTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_epoch(apple)
+    handle = begin(apple, f"{E}/guardians.csv")
+    handle.write(0, b"g" * 10)
+    left: list[bool] = []
+
+    def sync(descriptor: int) -> None:
+        # The second time is after the handle has left the file as whole.
+        left.append(mode(apple, f"{E}/guardians.csv") == 0o641)
+        if left[-1]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with pytest.raises(OSError, match="Input/output error"):
+        handle.close()
+    assert left[-1]
+    assert is_exact(apple)
+
+
+def test_what_changes_while_it_is_counted_is_counted(
+    apple: DistrictTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[Usage] = []
+
+    def measure(place: Place) -> Usage:
+        tries.append(measure_upload(place))
+        if len(tries) == 1:
+            send(apple, "/upload/late", b"l" * 100)
+        return tries[-1]
+
+    monkeypatch.setattr("nightdrop.storage.usage.measure_upload", measure)
+    recount(apple)
+    assert tries == [Usage(), Usage(open=Amount(100, 1))]
+    assert is_exact(apple)
 
 
 def test_bytes_beyond_the_quota_are_refused(apple: DistrictTree) -> None:

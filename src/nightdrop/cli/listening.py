@@ -24,6 +24,7 @@ from nightdrop.core.errors import Refusal
 #: Connections that may wait for a process to take them.
 _BACKLOG: Final = 1024
 _IPV6: Final = 6
+_ALL_IPV6: Final = "::"
 
 #: Sockets by the settings that name their ports.
 Listeners = Mapping[str, socket.socket]
@@ -109,7 +110,9 @@ def _bind(config: Config, part: str, setting: str) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if version == _IPV6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # :: stands for every address of the machine, whatever its kind.
+            is_for_one_kind = config.bind != _ALL_IPV6
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, is_for_one_kind)
         listener.bind((config.bind, getattr(config, setting)))
     except OSError as fault:
         listener.close()

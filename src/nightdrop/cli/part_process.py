@@ -17,10 +17,12 @@ from typing import Final, cast
 
 import structlog
 
+from nightdrop.cli.errors import explain
 from nightdrop.cli.listening import Listeners
 from nightdrop.cli.logs import configure_logging
 from nightdrop.cli.privileges import drop_privileges
 from nightdrop.config import Config
+from nightdrop.core.errors import Refusal
 from nightdrop.db.embedded_account import Account
 
 _log = structlog.get_logger()
@@ -147,6 +149,9 @@ def fork_child(
         status = run()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Refusal as refusal:
+        sys.stderr.write(f"nightdrop: {explain(refusal)}\n")
+        status = REFUSED
     except BaseException:  # noqa: BLE001 nothing may return into the supervisor's code
         _log.exception("crashed")
     finally:

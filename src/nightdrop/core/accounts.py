@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Final, Self
 from uuid import UUID
 
+from nightdrop.core.addresses import read_address
 from nightdrop.core.errors import Refusal
 from nightdrop.core.quota import Amount, choose_quota
 
@@ -92,9 +93,7 @@ class AccountKey:
         if not self.networks:
             return True
         try:
-            place = ip_address(address.partition("%")[0])
-            if isinstance(place, IPv6Address) and place.ipv4_mapped:
-                place = place.ipv4_mapped
+            place = read_address(address)
             return any(place in ip_network(network, strict=False) for network in self.networks)
         except ValueError:
             return False

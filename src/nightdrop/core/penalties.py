@@ -8,8 +8,10 @@ programs which try, and must not shut out a district whose script has the wrong 
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from typing import Final
+
+from nightdrop.core.addresses import read_address
 
 #: Failures are forgotten when so much time has passed since the last one and its wait.
 FORGOTTEN_AFTER: Final = timedelta(hours=1)
@@ -78,12 +80,10 @@ def source_of(address: str) -> str:
              IPv4 address in IPv6's clothes is the former; what is no address is returned as it is.
     """
     try:
-        place = ip_address(address.partition("%")[0])
+        place = read_address(address)
     except ValueError:
         return address
     if isinstance(place, IPv6Address):
-        if place.ipv4_mapped is None:
-            network = int(place) >> _IPV6_HOST_BITS << _IPV6_HOST_BITS
-            return f"{IPv6Address(network)}/{128 - _IPV6_HOST_BITS}"
-        place = place.ipv4_mapped
+        network = int(place) >> _IPV6_HOST_BITS << _IPV6_HOST_BITS
+        return f"{IPv6Address(network)}/{128 - _IPV6_HOST_BITS}"
     return str(place)

@@ -3,19 +3,26 @@
 
 From a load balancer that is trusted a PROXY header must come first, and says whose the connection
 is; from anybody else a header is what SSH calls a bad greeting, and ends the connection. Whoever
-is turned away reads one plain line, which SSH allows before its own greeting (RFC 4253, 4.2), and
-costs next to nothing: no SSH object, no key exchange.
+is turned away is told why, and costs next to nothing: no SSH object, no key exchange.
+
+The farewell is a greeting and one packet that disconnects, in clear (RFC 4253, 4.2 and 11.1), for
+every client shows the text of that. A plain line in the place of a greeting, which is allowed too,
+is shown by OpenSSH when it is asked to be verbose, and by PuTTY never.
 """
 
 import asyncio
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Final, cast
 
 import structlog
+from asyncssh import DISC_PROTOCOL_ERROR, DISC_TOO_MANY_CONNECTIONS
+from asyncssh.constants import MSG_DISCONNECT
 
+from nightdrop.core.addresses import read_address
 from nightdrop.core.errors import Refusal
 from nightdrop.core.proxy import ProxyHeaderBad, read_proxy_header
 from nightdrop.sftp.guard import Guard, NodeCrowded, SourceCrowded, SourcePenalised, Ticket
@@ -27,14 +34,15 @@ log = structlog.get_logger()
 Make = Callable[[Ticket], asyncio.Protocol]
 
 #: How long somebody who was turned away has to read why. Closing at once would make the system
-#: reset the connection if the client has greeted us, and that can swallow the line.
+#: reset the connection if the client has greeted us, and that can swallow what we said.
 _FAREWELL_SECONDS: Final = 2.0
 #: How many are given that time; further ones are closed at once.
 _MOST_FAREWELLS: Final = 256
 #: Refusals are logged this often at the most, with their number.
 _LOGGED_EVERY_SECONDS: Final = 60.0
 
-_LINES: Final[Mapping[type[Refusal], str]] = {
+_GREETING: Final = b"SSH-2.0-Nightdrop\r\n"
+_SENTENCES: Final[Mapping[type[Refusal], str]] = {
     NodeCrowded: "Too many connections are waiting to log in. Try again in a minute.",
     SourceCrowded: "Too many connections from your network are waiting to log in."
     " Try again in a minute.",
@@ -77,9 +85,7 @@ class Doors:
         """Whether a header must come from there, and is believed."""
         if not self._trusted:
             return False
-        place = ip_address(address.partition("%")[0])
-        if isinstance(place, IPv6Address) and place.ipv4_mapped:
-            place = place.ipv4_mapped
+        place = read_address(address)
         return any(place in network for network in self._trusted)
 
     def note_refusal(self, refusal: Refusal, *, address: str) -> None:
@@ -111,7 +117,7 @@ class Door(asyncio.Protocol):
             # It was gone before it was looked at.
             self._transport.abort()
             return
-        self._address = str(peer[0])
+        self._address = str(read_address(peer[0]))
         if self._doors.is_trusted(self._address):
             self._stay(self._doors.waiting, seconds=self._doors.header_seconds)
         else:
@@ -150,7 +156,7 @@ class Door(asyncio.Protocol):
         transport, guard = self._transport, self._doors.guard
         if transport is None:
             return
-        self._address = address
+        self._address = address = str(read_address(address))
         try:
             ticket = guard.arrive(address, port=port, now=datetime.now(UTC))
         except Refusal as refusal:
@@ -175,8 +181,10 @@ class Door(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        line = _LINES[type(refusal)].format_map(vars(refusal))
-        transport.write(f"{line}\r\n".encode("ascii"))
+        is_fault = isinstance(refusal, ProxyHeaderBad)
+        code = DISC_PROTOCOL_ERROR if is_fault else DISC_TOO_MANY_CONNECTIONS
+        text = _SENTENCES[type(refusal)].format_map(vars(refusal))
+        transport.write(_GREETING + _write_disconnect(code, text))
         if len(self._doors.leaving) < _MOST_FAREWELLS:
             transport.write_eof()
             self._stay(self._doors.leaving, seconds=_FAREWELL_SECONDS)
@@ -194,3 +202,16 @@ class Door(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _write_disconnect(code: int, text: str) -> bytes:
+    """Return the packet that ends a connection before keys are exchanged.
+
+    Shape:   uint32 length, byte padding length, byte 1, uint32 code, string text, string language,
+             padding of at least 4 bytes, so that all of it is a multiple of 8 (RFC 4253, 6).
+    """
+    words = text.encode("ascii"), b"en"
+    payload = struct.pack(">BI", MSG_DISCONNECT, code)
+    payload += b"".join(struct.pack(">I", len(word)) + word for word in words)
+    padding = 4 + -(len(payload) + 9) % 8
+    return struct.pack(">IB", 1 + len(payload) + padding, padding) + payload + bytes(padding)

@@ -3,7 +3,6 @@
 
 import time
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -12,6 +11,7 @@ from allauth.core import context
 from django.forms import Form
 from django.http import HttpRequest, HttpResponseBase
 
+from nightdrop.core.addresses import read_address
 from nightdrop.db.models import Person
 from nightdrop.services.people import OpenInvitation, accept_invitation, find_open_invitation
 
@@ -71,12 +71,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # allauth has
         Behind a proxy on this machine that is the last address that the proxy has added
         to X-Forwarded-For; from anywhere else the header proves nothing and is ignored.
         """
-        peer = str(request.META["REMOTE_ADDR"])
+        peer = str(read_address(request.META["REMOTE_ADDR"]))
         forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-        if not forwarded or not ip_address(peer).is_loopback:
+        if not forwarded or not read_address(peer).is_loopback:
             return peer
         try:
-            return str(ip_address(forwarded))
+            return str(read_address(forwarded))
         except ValueError:
             return peer
 
