@@ -12,7 +12,13 @@ from nightdrop.core.errors import Refusal
 ROOT = Path(__file__).parents[2]
 
 #: Refusals that never reach the command line: what an SFTP client or a browser asked for.
-ELSEWHERE = ("nightdrop.storage.", "nightdrop.sftp.", "nightdrop.core.paths", "nightdrop.intake.")
+ELSEWHERE = (
+    "nightdrop.storage.",
+    "nightdrop.sftp.",
+    "nightdrop.core.paths",
+    "nightdrop.core.proxy",
+    "nightdrop.intake.",
+)
 ELSEWHERE_CODES = {
     "refused",
     "illegal-transition",

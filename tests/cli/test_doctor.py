@@ -61,6 +61,15 @@ def test_it_starts_nothing_and_says_what_to_do(
     assert not home.exists()
 
 
+def test_where_a_balancer_on_this_machine_is_trusted_it_speaks_as_one(served: Served) -> None:
+    trusted = {"NIGHTDROP_TRUSTED_PROXIES": "127.0.0.0/8"}
+    serving = served.start(program="real_parts.py", environ=trusted, parts=["sftp"], stop_seconds=1)
+    port = serving.port("sftp")
+    config = _config(serving.config.home, **trusted)
+    (sftp,) = (answer for answer in ask_all(config) if answer.part == "sftp")
+    assert (sftp.is_well, sftp.found) == (True, f"127.0.0.1 port {port}")
+
+
 def test_a_worker_whose_heart_stopped_is_found(served: Served) -> None:
     serving = served.start(database="is made", worker="ends", parts=["worker", "sftp"])
     serving.port("sftp")

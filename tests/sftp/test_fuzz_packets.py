@@ -5,10 +5,9 @@ Sessions begin with honest requests, so that there are files, handles and marker
 about; then packets are damaged, put together from parts of others, or made of nothing.
 """
 
-import os
 import shutil
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -152,14 +151,14 @@ class Sender:
 
 
 def descriptors() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
+    return {descriptor.name for descriptor in Path("/proc/self/fd").iterdir()}
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Iterator[Tree]:
+def tree(tmp_path: Path) -> Tree:
     tree = Tree(tmp_path / "districts")
     tree.prepare()
-    yield tree
+    return tree
 
 
 def try_packets(tree: Tree, *, seconds: float) -> None:

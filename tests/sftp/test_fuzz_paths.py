@@ -6,11 +6,10 @@ What is asked is the real file system: every descriptor that a request opens is 
 client can make, lie about in the tree and lead out of it.
 """
 
-import os
 import shutil
 import struct
 import unicodedata
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -34,9 +33,10 @@ PATHS_PER_CASE = 60
 WORDS = [b"upload", b"upload", b"upload", b"upload-processed", b"download", b"sub", b"file",
          b"out", b"up", b"root", b"loop", b"locks", b"moved", b"writers", b"shared", b"proc",
          str(BIRCH).encode(), b"secret", b"20261123-021407", b"COMPLETE", b"etc", b"passwd",
-         b"..", b"..", b".", b"", b"...", b".. ", b" ..", b"..\\", b"~", b"%2e%2e", b"\xc0\xae\xc0\xae",
-         "．．".encode(), "．．／".encode(), "a\u0301".encode(), "\u202e".encode(), b"CON", b"nul",
-         b"-rf", b"*", b"$HOME", b"a" * 255, b"a" * 256, "ü".encode() * 127]  # fmt: skip
+         b"..", b"..", b".", b"", b"...", b".. ", b" ..", b"..\\", b"~", b"%2e%2e",
+         b"\xc0\xae\xc0\xae", "\uff0e\uff0e".encode(), "\uff0e\uff0e\uff0f".encode(),
+         "a\u0301".encode(), "\u202e".encode(), b"CON", b"nul", b"-rf", b"*", b"$HOME",
+         b"a" * 255, b"a" * 256, "ü".encode() * 127]  # fmt: skip
 READS = struct.pack(">II", OpenFlag.READ, 0)
 WRITES = struct.pack(">II", OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE, 0)
 
@@ -47,8 +47,11 @@ def make_path(random: Random) -> bytes:
     path = random.choice([b"/", b"//", b"", b"/upload/", b"/upload/"]) + b"/".join(parts)
     for _ in range(random.choice([0, 0, 0, 1, 2])):
         at = random.randint(0, len(path))
-        path = path[:at] + random.choice([b"\0", b"/", b".", b"\xff", b"\n", random.randbytes(3)]) \
+        path = (
+            path[:at]
+            + random.choice([b"\0", b"/", b".", b"\xff", b"\n", random.randbytes(3)])
             + path[at:]
+        )
     return random.randbytes(random.randint(0, 40)) if random.random() < 0.03 else path
 
 
@@ -58,8 +61,7 @@ def test_a_path_is_refused_or_names_one_place() -> None:
             raw = make_path(random)
             try:
                 path = read_path(raw)
-            except PathRefused as refusal:
-                assert refusal.raw == raw
+            except PathRefused:
                 continue
             assert len(path.parts) <= MAX_DEPTH
             assert not path.parts or path.parts[0] in SERVED
@@ -112,7 +114,7 @@ class Ground:
 
 
 @pytest.fixture(params=CONFINEMENTS)
-def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
     tree = Tree(tmp_path / "districts", confinement=Confinement(request.param))
     tree.prepare()
     (tree.shared / "secret").write_bytes(SECRET)
@@ -123,17 +125,16 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
     ground = Ground(tree, outside)
     for place in (outside, ground.district(BIRCH) / "upload"):
         (place / "secret").write_bytes(SECRET)
-    yield ground
+    return ground
 
 
 def open_places() -> dict[str, str]:
     """Return where all open descriptors lead."""
     found: dict[str, str] = {}
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            found[name] = os.readlink(f"/proc/self/fd/{name}")
-        except FileNotFoundError:
-            continue
+    for descriptor in Path("/proc/self/fd").iterdir():
+        # The one that this very listing needs is gone when it is looked at.
+        with suppress(FileNotFoundError):
+            found[descriptor.name] = str(descriptor.readlink())
     return found
 
 

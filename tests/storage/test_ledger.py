@@ -5,6 +5,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -12,10 +13,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nightdrop.core.penalties import NEVER, Strikes, add_failure
+from nightdrop.storage import ledger_file
 from nightdrop.storage.counters import ALL_LOGINS, LedgerCrowded, Limit, LimitReached
 from nightdrop.storage.ledger import Ledger, Record
 from nightdrop.storage.ledger_file import (
@@ -246,6 +249,35 @@ def test_a_new_process_clears_what_the_dead_left(
     looking.close()
 
 
+def test_who_is_just_joining_is_not_taken_for_dead(
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        real_open = os.open
+
+        def open_late(*arguments: Any, **options: Any) -> int:  # noqa: ANN401 - stands for os.open
+            monkeypatch.setattr(os, "open", real_open)
+            joined = stack.enter_context(closing(Ledger.join(path)))
+            assert take(joined, times=9) == 5
+            return real_open(*arguments, **options)
+
+        monkeypatch.setattr(os, "open", open_late)
+        # The column that the other is about to take.
+        ledger.counters._clear_dead([1])
+        assert ledger.counters.count(DISTRICT.what) == 5
+        assert take(ledger) == 0
+
+
+def test_the_numbers_of_the_dead_go_even_when_their_locks_are_lost(
+    ledger: Ledger, path: Path, start_other: Callable[[], Other]
+) -> None:
+    other = start_other()
+    other.do(partial(take, times=5))
+    other.kill()
+    path.with_name("ledger-1.lock").unlink()
+    assert take(ledger, times=9) == 5
+
+
 def test_a_process_that_ends_takes_its_numbers_with_it(path: Path, ledger: Ledger) -> None:
     other = Ledger.join(path)
     assert take(other, times=5) == 5
@@ -322,6 +354,23 @@ def test_a_stopped_process_stops_nobody(
     ledger.counters.give_back(known)
     assert take(ledger, limit=Limit("new", 1), times=2) == 1
     assert ledger.counters.uncounted == 100
+
+
+def test_only_the_turn_that_does_not_end_is_not_waited_for(
+    ledger: Ledger, start_other: Callable[[], Other], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = start_other()
+    with stopped(other):
+        ledger.counters.take(DISTRICT)
+        assert ledger.counters.uncounted == 1
+    monkeypatch.setattr(ledger_file, "_PATIENCE_SECONDS", PATIENCE_SECONDS)
+    stack = ExitStack()
+    stack.enter_context(stopped(other))
+    going_on = threading.Timer(0.05, stack.close)
+    going_on.start()
+    ledger.counters.take(DISTRICT)
+    going_on.join()
+    assert ledger.counters.uncounted == 1
 
 
 def test_strikes_are_kept_by_source_and_name(ledger: Ledger, path: Path) -> None:

@@ -15,11 +15,13 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from ipaddress import ip_network
 from typing import Any, Final, LiteralString
 
 import psycopg
 
 from nightdrop.config import Config, variable_name
+from nightdrop.core.addresses import read_address
 from nightdrop.core.quota import choose_quota, write_size
 from nightdrop.db.embedded import connection_params
 from nightdrop.db.embedded_account import acting_as, server_account
@@ -34,6 +36,8 @@ _PATIENCE_SECONDS: Final = 5
 #: A worker's heart beats every two seconds; one that missed so many seconds is not well.
 _HEARTBEAT_SECONDS: Final = 10
 _POLL_SECONDS: Final = 0.25
+#: What a load balancer says of a connection of its own.
+_NO_PROXY: Final = b"PROXY UNKNOWN\r\n"
 _START: Final = "start it with nightdrop serve"
 #: A disk should have this part of it free, and so many bytes.
 _FREE_PART: Final = 0.1
@@ -195,6 +199,8 @@ def _ask_sftp(config: Config) -> str:
     try:
         with socket.create_connection((address, port), timeout=_PATIENCE_SECONDS) as connection:
             connection.settimeout(_PATIENCE_SECONDS)
+            if _is_trusted(config, connection.getsockname()[0]):
+                connection.sendall(_NO_PROXY)
             banner = connection.makefile("rb").readline(256)
     except OSError as error:
         raise _Unwell(f"{address} port {port}: {_why(error)}", _START) from None
@@ -202,6 +208,12 @@ def _ask_sftp(config: Config) -> str:
         mend = f"another program has the port; set {variable_name('sftp_port')} to a free one"
         raise _Unwell(f"what listens on {address} port {port} is no SSH server", mend)
     return f"{address} port {port}"
+
+
+def _is_trusted(config: Config, address: str) -> bool:
+    """Whether the server takes who comes from there for a load balancer, and waits for a header."""
+    networks = map(ip_network, config.trusted_proxies)
+    return any(read_address(address) in network for network in networks)
 
 
 def _ask_web(config: Config) -> str:

@@ -231,8 +231,8 @@ class Connection(asyncssh.SSHServerConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the packets of one batch gather, to be handed to the kernel together."""
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.set_write_buffer_limits(high=_GATHERED_BYTES)
+        # Of uvloop's transports none says that it is one.
+        cast("asyncio.WriteTransport", transport).set_write_buffer_limits(high=_GATHERED_BYTES)
         super().connection_made(transport)
 
     def pause_writing(self) -> None:

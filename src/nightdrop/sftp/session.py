@@ -8,11 +8,9 @@ that never reads nor one that never stops asking can make the server grow.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Final
-from uuid import UUID
 
 import asyncssh
 import structlog
@@ -36,29 +34,19 @@ _READS: Final = frozenset({Kind.READ, Kind.READDIR})
 
 
 class SessionRoll:
-    """The sessions of this process: how many a district has, and what is still under way."""
+    """The sessions of this process: how many there are, and what is still under way."""
 
     def __init__(self) -> None:
-        self._counts: Counter[UUID] = Counter()
+        self.open_sessions = 0
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def count(self, district: UUID) -> int:
-        """Return how many sessions a district has open."""
-        return self._counts[district]
-
-    def count_all(self) -> int:
-        """Return how many sessions are open."""
-        return self._counts.total()
-
-    def enter(self, district: UUID) -> None:
+    def enter(self) -> None:
         """Count a session in."""
-        self._counts[district] += 1
+        self.open_sessions += 1
 
-    def leave(self, district: UUID) -> None:
+    def leave(self) -> None:
         """Count a session out."""
-        self._counts[district] -= 1
-        if not self._counts[district]:
-            del self._counts[district]
+        self.open_sessions -= 1
 
     def begin(self, task: asyncio.Task[None]) -> None:
         """Keep a session's task until it is done: it may outlive its channel."""
@@ -88,7 +76,7 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
         self._bridge = bridge
         self._sealer = sealer
         self._roll = roll
-        self.share: Final = choose_share(open_sessions=roll.count_all())
+        self.share: Final = choose_share(open_sessions=roll.open_sessions)
         self._instead = instead
         self._on_gone = on_gone
         self._district = writer.district
@@ -117,7 +105,7 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         """Keep the channel."""
         self._channel = chan
-        self._roll.enter(self._district)
+        self._roll.enter()
 
     def shell_requested(self) -> bool:
         """Accept, to be able to say something."""
@@ -173,7 +161,7 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
         A client that has said that no more will come may drop the line without waiting.
         """
         if self._channel is not None:
-            self._roll.leave(self._district)
+            self._roll.leave()
             self._on_gone(self)
         self._channel = None
         self._is_cut = self._is_cut or (exc is not None and not self._is_at_end)

@@ -247,7 +247,12 @@ class Visit(asyncssh.SSHServer):
         return self._house.guard.penalty_until(source, username, now=now) is not None
 
     def _count_failures(self, source: str) -> None:
-        """Count the names that were tried in vain, each once, however many keys were offered."""
+        """Count the names that were tried in vain, each once, however many keys were offered.
+
+        While nobody knows the accounts, nothing that failed was the client's fault.
+        """
+        if self._house.snapshots.current is None:
+            return
         now = datetime.now(UTC)
         for name in self._attempt.failed_names():
             account = self._find_account(name)

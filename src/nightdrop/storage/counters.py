@@ -10,7 +10,6 @@ nobody's place, and nobody has to notice that they died.
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
@@ -25,7 +24,7 @@ STRANGERS: Final = "logins of strangers"
 
 _RESERVED: Final = {ALL_LOGINS: 0, STRANGERS: 1}
 _ZEROS: Final = memoryview(bytes(2 * COUNTERS)).cast("H")
-_LOCK_FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LimitReached(Refusal):
@@ -80,11 +79,11 @@ class Counters:
         Raises:  LedgerCrowded, OSError.
         """
         for column in range(COLUMNS):
-            lock = os.open(self._lock_file(column), _LOCK_FLAGS | os.O_CREAT, 0o600)
+            lock = os.open(self._lock_file(column), _LOCK_FLAGS, 0o600)
             if try_lock(lock):
                 self._column, self._lock = column, lock
                 self._clear(column)
-                self._clear_dead(range(COLUMNS))
+                self._clear_dead(self._columns_in_use())
                 return
             os.close(lock)
         raise LedgerCrowded(limit=COLUMNS)
@@ -162,6 +161,9 @@ class Counters:
     def _staleness(self, slot: int) -> float | None:
         return None if any(self._row(slot)) else 0.0
 
+    def _columns_in_use(self) -> list[int]:
+        return [column for column in range(COLUMNS) if any(self._counts[column::COLUMNS])]
+
     def _columns_in(self, slot: int) -> set[int]:
         return {column for column, number in enumerate(self._row(slot)) if number}
 
@@ -173,15 +175,13 @@ class Counters:
         for column in columns:
             if column == self._column:
                 continue
-            lock: int | None = None
-            with suppress(FileNotFoundError):
-                lock = os.open(self._lock_file(column), _LOCK_FLAGS)
+            # Made if it is missing: without the lock in hand, somebody might just be joining.
+            lock = os.open(self._lock_file(column), _LOCK_FLAGS, 0o600)
             try:
-                if lock is None or try_lock(lock):
+                if try_lock(lock):
                     self._clear(column)
             finally:
-                if lock is not None:
-                    os.close(lock)
+                os.close(lock)
 
     def _clear(self, column: int) -> None:
         self._counts[column::COLUMNS] = _ZEROS

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An SSH client without manners: before the key exchange with packets made by hand, after it
-with packets that asyncssh encrypts and nobody else would send.
+"""An SSH client without manners.
+
+Before the key exchange its packets are made by hand; after it asyncssh encrypts what nobody else
+would send.
 
 Shape:  an unencrypted packet is ``uint32 length, byte padding length, payload, padding``, a
         multiple of 8 bytes (RFC 4253, 6).
@@ -149,9 +151,7 @@ class LoginTalk:
         self._answers: asyncio.Queue[int] = asyncio.Queue()
         connection._auth = self  # type: ignore[assignment]
 
-    def key_request(
-        self, username: bytes, key: asyncssh.SSHKey, *, signed: bool
-    ) -> bytes:
+    def key_request(self, username: bytes, key: asyncssh.SSHKey, *, signed: bool) -> bytes:
         """Return a request to log in with a key, which may be only a question."""
         algorithm = key.algorithm
         return (
@@ -218,7 +218,7 @@ async def fire(connection: asyncssh.SSHClientConnection, loaded: bytes) -> None:
         if transport is None or transport.is_closing():
             raise ConnectionResetError
         transport.write(loaded[begin : begin + _CHUNK_BYTES])
-        while transport.get_write_buffer_size() > _MAX_WAITING_BYTES:  # noqa: ASYNC110 - no event exists
+        while transport.get_write_buffer_size() > _MAX_WAITING_BYTES:
             await asyncio.sleep(0.001)
             if transport.is_closing():
                 raise ConnectionResetError

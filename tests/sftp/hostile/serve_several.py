@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvloop
 
+from nightdrop.cli.listening import bind_ports
 from nightdrop.config import Config
 from nightdrop.core.accounts import Snapshot
 from nightdrop.core.events import Event
@@ -32,7 +33,7 @@ async def serve(config: Config) -> None:
 
     def ship(batch: Sequence[Event]) -> None:
         with (config.home / "shipped").open("a") as shipped:
-            shipped.writelines(f"{event.kind.value}\n" for event in batch)
+            shipped.writelines(f"{event.kind}\n" for event in batch)
 
     server = Server(
         config,
@@ -40,7 +41,7 @@ async def serve(config: Config) -> None:
         journal=Journal(config.journal_dir),
         ledger=Ledger.join(config.ledger_file),
     )
-    port = await server.start(watch=watch, ship=ship)
+    port = await server.start(listeners=bind_ports(config, ["sftp"]), watch=watch, ship=ship)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     await asyncio.Event().wait()

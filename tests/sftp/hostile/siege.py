@@ -282,7 +282,10 @@ def begin_siege(
     siege = Siege(config, accounts, keys, server)
     assert server.stdout is not None
     line = server.stdout.readline()
-    assert line, "the server did not start"
+    if not line:
+        siege.stop()
+        message = "the server did not start"
+        raise RuntimeError(message)
     siege.port = int(line)
     for number in range(20):
         siege.upload(VICTIM, f"file-{number}.csv").write_bytes(b"x")

@@ -15,7 +15,6 @@ from nightdrop.sftp.visit import MAX_CHANNELS
 from sftp.harness import ClientKey, MakeServer, Nightdrop, connect
 from sftp.hostile.conftest import Withstand
 from sftp.hostile.raw_ssh import (
-    MSG_CHANNEL_CLOSE,
     MSG_CHANNEL_DATA,
     MSG_CHANNEL_OPEN,
     MSG_CHANNEL_REQUEST,
@@ -115,10 +114,9 @@ def test_listings_of_a_large_directory(siege: Siege, withstand: Withstand) -> No
             await raw.ask(Kind.CLOSE, handle)
 
     async def attack() -> None:
-        async with siege.connected() as connection:
-            async with asyncio.TaskGroup() as at_once:
-                for raw in await open_channels(connection):
-                    at_once.create_task(list_on(raw))
+        async with siege.connected() as connection, asyncio.TaskGroup() as at_once:
+            for raw in await open_channels(connection):
+                at_once.create_task(list_on(raw))
 
     withstand(siege, attack, seconds=3, growth_mib=16)
 
@@ -131,9 +129,7 @@ def test_windows_that_overflow(siege: Siege, withstand: Withstand) -> None:
         async with siege.connected() as connection:
             raw = await RawSftp.greeted(connection)
             adjust = u32(0, 0xFFFFFFFF)
-            await fire(
-                connection, load(connection, MSG_CHANNEL_WINDOW_ADJUST, *[adjust] * 3000)
-            )
+            await fire(connection, load(connection, MSG_CHANNEL_WINDOW_ADJUST, *[adjust] * 3000))
             assert (await raw.ask(Kind.STAT, string(b"/")))[0] == Kind.ATTRS
 
     withstand(siege, attack, seconds=5, growth_mib=8)

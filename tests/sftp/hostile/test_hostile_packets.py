@@ -115,7 +115,7 @@ def test_noise_before_a_key_exchange(siege: Siege, withstand: Withstand) -> None
 
 
 def test_requests_in_a_key_exchange_that_never_ends(siege: Siege, withstand: Withstand) -> None:
-    """The server keeps its answers back while keys are exchanged: how many?"""
+    """While keys are exchanged the server keeps its answers back."""
 
     async def attack() -> None:
         async with siege.connected() as connection:

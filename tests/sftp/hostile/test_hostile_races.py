@@ -10,7 +10,7 @@ from nightdrop.core.events import EventKind
 from nightdrop.sftp.packets import Kind, OpenFlag, Status
 from nightdrop.storage.seal import read_record
 from sftp.harness import ClientKey, MakeServer, Nightdrop, connect
-from sftp.raw import RawSftp, packet, status_of, string
+from sftp.raw import RawSftp, status_of, string
 
 CREATE = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 RENAME_AT_WILL = string(b"posix-rename@openssh.com")

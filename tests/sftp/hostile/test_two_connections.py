@@ -9,6 +9,7 @@ somebody removes it; one that was not closed never counts as whole; what was sea
 import asyncio
 import stat
 import struct
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,8 @@ class Record:
     contents: dict[str, bytes] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     removed: set[str] = field(default_factory=set)
+    #: What was refused, and how often.
+    told: Counter[str] = field(default_factory=Counter)
 
 
 class Actor:
@@ -81,7 +84,9 @@ class Actor:
     async def _ask(self, kind: int, *body: bytes) -> bytes:
         reply = await self._raw.ask(kind, *body)
         if reply[0] == Kind.STATUS:
-            assert OUR_FAULT not in status_of(reply)[1]
+            code, sentence = status_of(reply)
+            assert OUR_FAULT not in sentence
+            self._record.told[sentence] += code != Status.OK
         return reply
 
     async def _does(self, kind: int, *body: bytes) -> bool:
@@ -111,9 +116,7 @@ class Actor:
             self._record.closed.add(name)
 
     async def _mark(self) -> None:
-        reply = await self._ask(
-            Kind.OPEN, self._place("COMPLETE"), struct.pack(">II", 0x0A, 0)
-        )
+        reply = await self._ask(Kind.OPEN, self._place("COMPLETE"), struct.pack(">II", 0x0A, 0))
         if reply[0] == Kind.HANDLE:
             await self._ask(Kind.CLOSE, reply[5:])
 
@@ -177,7 +180,7 @@ def act_together(server: Nightdrop, key: ClientKey, *, seconds: float) -> None:
                     at_once.create_task(actor.act())
 
         asyncio.run(work())
-        assert record.closed
+        assert record.closed, record.told
         check(server, username, record)
 
     try_cases(case, seconds=seconds)

@@ -7,6 +7,7 @@ through both.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -140,29 +141,27 @@ class TwoSessions:
         assert one == other
         return Contents(one)
 
-    def list(self, path: ServedPath) -> list[Shown]:
-        """List a directory through both sessions."""
-        one, other = (self._list(path, number) for number in range(2))
-        assert sorted(one, key=repr) == sorted(other, key=repr)
-        return one
-
     def _read(self, path: ServedPath, number: int) -> bytes:
         opened = self.ask(
             Kind.OPEN, name(path) + struct.pack(">II", OpenFlag.READ, 0), number=number
         )
-        data = self.ask(
-            Kind.READ, opened.handle + struct.pack(">QI", 0, 1 << 18), number=number
-        )
+        data = self.ask(Kind.READ, opened.handle + struct.pack(">QI", 0, 1 << 18), number=number)
         self.ask(Kind.CLOSE, opened.handle, number=number)
         return data.body[4:] if data.kind is Kind.DATA else b""
 
-    def _list(self, path: ServedPath, number: int) -> "list[Shown]":
+    def _list(self, path: ServedPath, number: int) -> list[Shown]:
         opened = self.ask(Kind.OPENDIR, name(path), number=number)
         shown: list[Shown] = []
         while (page := self.ask(Kind.READDIR, opened.handle, number=number)).kind is Kind.NAME:
             shown += read_names(page.body)
         self.ask(Kind.CLOSE, opened.handle, number=number)
         return shown
+
+    def list(self, path: ServedPath) -> Sequence[Shown]:
+        """List a directory through both sessions."""
+        one, other = (self._list(path, number) for number in range(2))
+        assert sorted(one, key=repr) == sorted(other, key=repr)
+        return one
 
 
 @dataclass(frozen=True)
