@@ -9,6 +9,8 @@ What is overridden, and why (asyncssh 2.24.1):
   each: paramiko does, and asyncssh would disconnect it at its second key.
 - `pause_writing`, `resume_writing`: asyncssh ignores them, so that a client which grants a
   large window and stops reading makes the server keep all that it asked for.
+- `data_received`, `_recv_pkthdr`: asyncssh looks at all that came in one go, so that a client
+  which sends thousands of tiny packets makes everybody wait for seconds; see `sftp.turns`.
 - `_process_hostkeys_prove_...`: one packet could ask for hundreds of RSA signatures, which
   would stop everybody for seconds; one proof of each key is all that a client needs. Which
   keys were asked about is noted: a client that knows the next one will not be surprised.
@@ -31,7 +33,9 @@ from asyncssh.packet import PacketDecodeError, SSHPacket, SSHPacketLogger
 from nightdrop.core.accounts import Accepted, LoginFault
 from nightdrop.core.keys.fingerprint import sha256_fingerprint
 from nightdrop.sftp.algorithms import MODERN, SIGNATURES
+from nightdrop.sftp.channel import Channel
 from nightdrop.sftp.guard import Ticket
+from nightdrop.sftp.turns import TURN_PACKETS, Turns
 
 #: Refusals before a connection ends. The request for the list of methods ("none"), with
 #: which nearly every client begins, does not count.
@@ -45,6 +49,10 @@ _AGREEMENTS: Final[Mapping[str, str]] = {
     "compression": "compression",
 }
 _SIGNATURES: Final = frozenset(name.encode() for name in SIGNATURES)
+#: Answers kept back while keys are exchanged; who asks must wait for that too (RFC 4253, 7.1).
+_MAX_DEFERRED: Final = 1000
+#: What is handed to asyncssh at a time: it copies all that it has for each packet.
+_PIECE_BYTES: Final = 16 * 1024
 #: What may be waiting for the kernel before a sender waits too.
 _GATHERED_BYTES: Final = 256 * 1024
 #: A request to prove each of our host keys, and little more.
@@ -77,6 +85,7 @@ class Connection(asyncssh.SSHServerConnection):
         *,
         ticket: Ticket,
         on_gone: Callable[[], None],
+        turns: Turns,
         profile: str = MODERN.name,
     ) -> None:
         super().__init__(loop, options)
@@ -91,6 +100,10 @@ class Connection(asyncssh.SSHServerConnection):
         self._verified: tuple[str, Accepted] | None = None
         self._failures = 0
         self._has_proved = False
+        self._turns: Final = turns
+        self._ahead = bytearray()
+        self._packets_left = 0
+        self._waits_for_turn = False
         self._agreed: dict[str, str] = {}
         #: What nothing was agreed on for, and what the client had offered for it.
         self.unmatched: tuple[str, tuple[bytes, ...]] | None = None
@@ -229,6 +242,67 @@ class Connection(asyncssh.SSHServerConnection):
         MSG_REQUEST_FAILURE: _take_global_answer,
     }
 
+    def data_received(self, data: bytes, datatype: asyncssh.DataType = None) -> None:
+        """Look at some of what came, and at the rest when it is this connection's turn again.
+
+        A client that does not read the answers is not listened to either.
+        """
+        del datatype
+        self._ahead += data
+        if not self._waits_for_turn and self._is_drained.is_set():
+            self._take_turn()
+
+    def _take_turn(self) -> None:
+        self._waits_for_turn = False
+        if not self._is_drained.is_set():
+            return
+        self._packets_left = TURN_PACKETS
+        # What asyncssh has in its hands comes first.
+        self._recv_data()
+        while self._ahead and self._packets_left and self._transport:
+            piece = bytes(self._ahead[:_PIECE_BYTES])
+            del self._ahead[:_PIECE_BYTES]
+            super().data_received(piece)
+        if len(self._deferred_packets) > _MAX_DEFERRED:
+            self.end("Too many requests during a key exchange", code=asyncssh.DISC_PROTOCOL_ERROR)
+        if self._transport is None or self._transport.is_closing():
+            self._ahead.clear()
+        elif self._ahead or not self._packets_left:
+            self._transport.pause_reading()
+            self._wait_for_turn()
+        elif self._is_drained.is_set():
+            self._transport.resume_reading()
+
+    def _wait_for_turn(self) -> None:
+        if not self._waits_for_turn:
+            self._waits_for_turn = True
+            self._turns.wait(self._take_turn)
+
+    def _recv_pkthdr(self) -> bool:
+        """Begin with the next packet, unless it is somebody else's turn."""
+        if not self._packets_left:
+            return False
+        is_whole = super()._recv_pkthdr()
+        self._packets_left -= is_whole
+        return is_whole
+
+    def make_channel(self, *, window_bytes: int) -> Channel:
+        """Make the channel of a session; its client may send so much ahead."""
+        self._update_recv_pktlen(self._max_pktsize)
+        return Channel(
+            self,
+            self._loop,
+            allow_pty=False,
+            line_editor=False,
+            line_echo=False,
+            line_history=0,
+            max_line_length=0,
+            encoding=None,
+            errors="strict",
+            window=window_bytes,
+            max_pktsize=self._max_pktsize,
+        )
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the packets of one batch gather, to be handed to the kernel together."""
         # Of uvloop's transports none says that it is one.
@@ -238,10 +312,13 @@ class Connection(asyncssh.SSHServerConnection):
     def pause_writing(self) -> None:
         """Note that the socket takes no more for now."""
         self._is_drained.clear()
+        if self._transport is not None:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Note that the socket takes data again."""
         self._is_drained.set()
+        self._wait_for_turn()
 
     def connection_lost(self, exc: Exception | None = None) -> None:
         """Let whoever waits to send find out that there is nobody left."""

@@ -43,6 +43,7 @@ class Listener:
             self._options,
             profile=self._profile.name,
             ticket=ticket,
+            turns=self._house.turns,
             on_gone=partial(self._house.guard.left, ticket),
         )
         # asyncssh's connection is one in all but name.

@@ -18,6 +18,7 @@ from nightdrop.core.accounts import Snapshot
 from nightdrop.core.events import Event
 from nightdrop.db.access import drop_connections
 from nightdrop.services import events, keys
+from nightdrop.sftp.process import prepare_process
 from nightdrop.sftp.server import Server
 from nightdrop.storage.journal import Journal
 from nightdrop.storage.ledger import Ledger
@@ -44,6 +45,7 @@ def run_sftp(
     when connections are taken.
     """
     preload_sftp()
+    prepare_process()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(config, listeners=listeners, announce=announce))
     return 0

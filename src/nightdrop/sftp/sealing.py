@@ -118,10 +118,9 @@ class Sealer:
         """Try to seal, in the name of the session that wrote the marker if it is known."""
         by = self._marked_by.get((sealing.writer.district, epoch))
         work = partial(
-            try_seal,
-            sealing.tree,
+            self._seal,
+            by or sealing,
             epoch,
-            seal_id=uuid4(),
             quiet_seconds=quiet_seconds,
             sealed_by=SealedBy(
                 source=_SOURCE,
@@ -142,12 +141,23 @@ class Sealer:
         else:
             self._note_waits(sealing, epoch, result)
 
+    def _seal(
+        self, by: Sealing, epoch: str, *, quiet_seconds: float, sealed_by: SealedBy
+    ) -> SealRecord | SealWaits:
+        """Try to seal, and tell of it, in a thread: an epoch may have 100,000 files."""
+        result = try_seal(
+            by.tree, epoch, seal_id=uuid4(), quiet_seconds=quiet_seconds, sealed_by=sealed_by
+        )
+        if isinstance(result, SealRecord):
+            diary = Diary(by.writer, append=self._bridge.append)
+            diary.note(EventKind.SEALED, **result.to_json())
+        return result
+
     def _note_sealed(self, by: Sealing, record: SealRecord) -> None:
         key = (by.writer.district, record.epoch)
         self._marked_by.pop(key, None)
         if timer := self._timers.pop(key, None):
             timer.cancel()
-        by.diary.note(EventKind.SEALED, **record.to_json())
         if record.session is None:
             return
         if by.is_open:

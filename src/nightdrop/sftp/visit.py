@@ -15,12 +15,14 @@ from nightdrop.core.accounts import Accepted, Account, LoginFault, Refused, deci
 from nightdrop.core.quota import Amount
 from nightdrop.sftp.attempt import Attempt, Tally
 from nightdrop.sftp.bridge import Bridge
+from nightdrop.sftp.channel import Channel
 from nightdrop.sftp.connection import Connection
 from nightdrop.sftp.diary import Writer
 from nightdrop.sftp.guard import Guard, TooManySessions
 from nightdrop.sftp.sealing import Sealer
 from nightdrop.sftp.session import SessionRoll, SftpSession
 from nightdrop.sftp.snapshot import SnapshotHolder
+from nightdrop.sftp.turns import Turns
 from nightdrop.storage.tree import Tree
 
 #: Session channels that one connection may have open.
@@ -49,6 +51,7 @@ class House:
     visits: "set[Visit]" = field(default_factory=set)
     roll: SessionRoll = field(default_factory=SessionRoll)
     tally: Tally = field(default_factory=Tally)
+    turns: Turns = field(default_factory=Turns)
 
     def find_quota(self, account: Account) -> Amount:
         """Return what an account may have in /upload now, also when that was just changed."""
@@ -191,7 +194,7 @@ class Visit(asyncssh.SSHServer):
 
     # Opening channels.
 
-    def session_requested(self) -> tuple[asyncssh.SSHServerChannel[bytes], SftpSession]:
+    def session_requested(self) -> tuple[Channel, SftpSession]:
         """Open a session channel, if there is room.
 
         Raises:  asyncssh.ChannelOpenError.
@@ -219,7 +222,7 @@ class Visit(asyncssh.SSHServer):
             on_gone=self._leave,
         )
         self._sessions[session] = district
-        return connection.create_server_channel(window=session.share.window_bytes), session
+        return connection.make_channel(window_bytes=session.share.window_bytes), session
 
     def _enter(self, accepted: Accepted) -> None:
         """Count a session in, if there is room."""

@@ -2,7 +2,7 @@
 """The server as a program of its own, so that what it uses can be measured: HOME SETTINGS.
 
 SETTINGS is a JSON object. Accounts come from the snapshot that HOME holds; the database is
-away. Prints its port. The kinds of its events go to HOME/shipped, one a line.
+away. Prints its port, and ends when its input does. The kinds of its events go to HOME/shipped, one a line.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from nightdrop.cli.listening import bind_ports
 from nightdrop.config import Config
 from nightdrop.core.accounts import Snapshot
 from nightdrop.core.events import Event
+from nightdrop.sftp.process import prepare_process
 from nightdrop.sftp.server import Server
 from nightdrop.storage.journal import Journal
 from nightdrop.storage.ledger import Ledger
@@ -25,7 +26,7 @@ from nightdrop.storage.tree import Tree
 
 
 async def serve(config: Config) -> None:
-    """Serve until the process is killed."""
+    """Serve until the process is killed, or whoever started it is gone."""
 
     def watch(stop: threading.Event) -> Iterator[Snapshot]:
         stop.wait()
@@ -44,12 +45,13 @@ async def serve(config: Config) -> None:
     port = await server.start(listeners=bind_ports(config, ["sftp"]), watch=watch, ship=ship)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    await asyncio.Event().wait()
+    await asyncio.to_thread(sys.stdin.read)
 
 
 def main() -> None:
     """Read the arguments and serve."""
     home, settings = sys.argv[1:]
+    prepare_process()
     config = Config.model_validate({"home": Path(home), "sftp_port": 0, **json.loads(settings)})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(config))

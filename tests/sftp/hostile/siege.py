@@ -229,9 +229,7 @@ class Siege:
         if self.neighbour is not None:
             self.neighbour.stop()
         self.server.kill()
-        self.server.wait()
-        assert self.server.stdout is not None
-        self.server.stdout.close()
+        self.server.communicate()
 
 
 async def _attack_for(attack: Attack, seconds: float) -> bool:
@@ -277,7 +275,7 @@ def begin_siege(
     server = subprocess.Popen(
         [sys.executable, str(HERE / "serve_several.py"), str(config.home),
          json.dumps(settings or {})],
-        stdout=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     siege = Siege(config, accounts, keys, server)
     assert server.stdout is not None

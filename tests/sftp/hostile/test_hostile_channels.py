@@ -108,10 +108,11 @@ def test_listings_of_a_large_directory(siege: Siege, withstand: Withstand) -> No
 
     async def list_on(raw: RawSftp) -> None:
         while True:
-            handle = (await raw.ask(Kind.OPENDIR, string(b"/upload")))[5:]
-            for _ in range(31):
-                await raw.ask(Kind.READDIR, handle)
-            await raw.ask(Kind.CLOSE, handle)
+            raw.send(packet(Kind.OPENDIR, string(b"/upload")))
+            handle = (await raw.receive())[5:]
+            raw.send(*[packet(Kind.READDIR, handle)] * 31, packet(Kind.CLOSE, handle))
+            for _ in range(32):
+                await raw.receive()
 
     async def attack() -> None:
         async with siege.connected() as connection, asyncio.TaskGroup() as at_once:
