@@ -11,9 +11,9 @@ import asyncssh
 import pytest
 
 from nightdrop.core.events import EventKind
-from nightdrop.sftp.diary import MAX_REFUSALS
 from nightdrop.sftp.packets import MAX_DATA_BYTES, MAX_PACKET_BYTES, Kind, OpenFlag, Status
 from nightdrop.sftp.replies import MAX_HANDLES
+from nightdrop.sftp.shares import MAX_REFUSALS
 from sftp.harness import ClientKey, Nightdrop, connect
 from sftp.raw import RawSftp, packet, status_of, string
 

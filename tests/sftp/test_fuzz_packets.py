@@ -39,6 +39,8 @@ PACKETS_PER_SESSION = 100
 #: Older handles are mostly closed, or of another session.
 LATEST_HANDLES = 8
 
+Make = Callable[[], bytes]
+
 
 def u32(value: int) -> bytes:
     return struct.pack(">I", value)
@@ -122,7 +124,7 @@ class Sender:
 
     def _honest(self) -> bytes:
         name, handle = self._name, self._handle
-        makers: dict[int, Callable[[], bytes]] = {
+        makers: dict[int, Make] = {
             Kind.OPEN: lambda: name() + self._flags() + self._attributes(),
             Kind.CLOSE: handle,
             Kind.READ: lambda: handle() + self._offset() + self._number(),

@@ -2,7 +2,12 @@
 """What one session may hold, and what all of them together come to."""
 
 from nightdrop.sftp.packets import MAX_PACKET_BYTES
-from nightdrop.sftp.shares import choose_share
+from nightdrop.sftp.shares import (
+    MAX_DISTRICT_HANDLES,
+    MAX_REFUSALS,
+    DistrictShare,
+    choose_share,
+)
 
 MIB = 1024 * 1024
 
@@ -27,3 +32,19 @@ def test_a_thousand_hostile_sessions_stay_below_a_gibibyte() -> None:
     shares = [choose_share(open_sessions=count) for count in range(1000)]
     held = sum(share.window_bytes + share.waiting_bytes + share.reply_bytes for share in shares)
     assert held < 1024 * MIB
+
+
+def test_a_district_has_so_many_handles_and_not_one_more() -> None:
+    share = DistrictShare()
+    taken = [share.take_handle() for _ in range(MAX_DISTRICT_HANDLES + 1)]
+    assert taken == [True] * MAX_DISTRICT_HANDLES + [False]
+    share.give_handles(1)
+    assert share.take_handle()
+
+
+def test_a_district_has_so_many_refusals_told_in_a_minute() -> None:
+    share = DistrictShare()
+    told = [share.may_tell_refusal(now_seconds=100 + number / 100) for number in range(300)]
+    assert told == [True] * MAX_REFUSALS + [False] * 100
+    assert not share.may_tell_refusal(now_seconds=159.9)
+    assert share.may_tell_refusal(now_seconds=160)

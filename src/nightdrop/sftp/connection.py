@@ -52,7 +52,7 @@ _SIGNATURES: Final = frozenset(name.encode() for name in SIGNATURES)
 #: Answers kept back while keys are exchanged; who asks must wait for that too (RFC 4253, 7.1).
 _MAX_DEFERRED: Final = 1000
 #: What is handed to asyncssh at a time: it copies all that it has for each packet.
-_PIECE_BYTES: Final = 16 * 1024
+_PIECE_BYTES: Final = 64 * 1024
 #: What may be waiting for the kernel before a sender waits too.
 _GATHERED_BYTES: Final = 256 * 1024
 #: A request to prove each of our host keys, and little more.
@@ -248,39 +248,56 @@ class Connection(asyncssh.SSHServerConnection):
         A client that does not read the answers is not listened to either.
         """
         del datatype
-        self._ahead += data
-        if not self._waits_for_turn and self._is_drained.is_set():
-            self._take_turn()
+        if self._waits_for_turn or self._ahead or not self._is_drained.is_set():
+            self._ahead += data
+            return
+        self._packets_left = TURN_PACKETS
+        if len(data) > _PIECE_BYTES:
+            self._ahead += data
+            self._look_ahead()
+        else:
+            super().data_received(data)
+        self._end_turn()
 
     def _take_turn(self) -> None:
         self._waits_for_turn = False
-        if not self._is_drained.is_set():
-            return
-        self._packets_left = TURN_PACKETS
-        # What asyncssh has in its hands comes first.
-        self._recv_data()
+        if self._is_drained.is_set():
+            self._packets_left = TURN_PACKETS
+            # What asyncssh has in its hands comes first.
+            self._recv_data()
+            self._look_ahead()
+            self._end_turn()
+
+    def _look_ahead(self) -> None:
         while self._ahead and self._packets_left and self._transport:
-            piece = bytes(self._ahead[:_PIECE_BYTES])
+            with memoryview(self._ahead) as ahead:
+                piece = bytes(ahead[:_PIECE_BYTES])
             del self._ahead[:_PIECE_BYTES]
             super().data_received(piece)
+
+    def _end_turn(self) -> None:
         if len(self._deferred_packets) > _MAX_DEFERRED:
             self.end("Too many requests during a key exchange", code=asyncssh.DISC_PROTOCOL_ERROR)
         if self._transport is None or self._transport.is_closing():
             self._ahead.clear()
         elif self._ahead or not self._packets_left:
-            self._transport.pause_reading()
             self._wait_for_turn()
         elif self._is_drained.is_set():
             self._transport.resume_reading()
 
     def _wait_for_turn(self) -> None:
-        if not self._waits_for_turn:
+        if self._transport is not None and not self._waits_for_turn:
             self._waits_for_turn = True
+            self._transport.pause_reading()
             self._turns.wait(self._take_turn)
 
     def _recv_pkthdr(self) -> bool:
-        """Begin with the next packet, unless it is somebody else's turn."""
+        """Begin with the next packet, unless it is somebody else's turn.
+
+        asyncssh comes here by itself when it has decided about a packet that takes its time.
+        """
         if not self._packets_left:
+            self._wait_for_turn()
             return False
         is_whole = super()._recv_pkthdr()
         self._packets_left -= is_whole
@@ -318,7 +335,10 @@ class Connection(asyncssh.SSHServerConnection):
     def resume_writing(self) -> None:
         """Note that the socket takes data again."""
         self._is_drained.set()
-        self._wait_for_turn()
+        if self._ahead or not self._packets_left:
+            self._wait_for_turn()
+        elif self._transport is not None and not self._waits_for_turn:
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None = None) -> None:
         """Let whoever waits to send find out that there is nobody left."""

@@ -17,6 +17,7 @@ from nightdrop.core.errors import Refusal
 from nightdrop.core.events import JSON, Event, EventKind
 from nightdrop.core.paths import ServedPath, Zone
 from nightdrop.sftp import requests
+from nightdrop.sftp.shares import DistrictShare
 from nightdrop.storage.errors import (
     AlreadyThere,
     DiskFull,
@@ -27,8 +28,6 @@ from nightdrop.storage.errors import (
 
 log = structlog.get_logger()
 
-#: Refusals that one session may put into the journal: a client in a loop must not fill it.
-MAX_REFUSALS: Final = 200
 #: An alarm is logged at most this often.
 ALARM_SECONDS: Final = 60.0
 #: A path that a rule of reading refused is kept this far, to be recognised by its sender.
@@ -37,11 +36,15 @@ _KEPT_PATH_BYTES: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Who acts: one session of one district, opened by one key."""
+    """Who acts: one session of one district, opened by one key.
+
+    `share` is what it has in common with the district's other sessions.
+    """
 
     session: UUID
     district: UUID
     fingerprint: str
+    share: DistrictShare
 
 
 class Alarm:
@@ -74,7 +77,6 @@ class Diary:
     def __init__(self, writer: Writer, *, append: Callable[[Event], None]) -> None:
         self._writer = writer
         self._append = append
-        self._refusals = 0
         self._last_refusal: Refusal | None = None
 
     def note(self, kind: EventKind, **facts: JSON) -> None:
@@ -109,29 +111,35 @@ class Diary:
         self._check_marker(new)
 
     def refused(self, request: requests.Request, refusal: Refusal) -> None:
-        """Record a refusal, if it is news and the session has not had too many."""
+        """Record a refusal, if it is news and the district has not had too many."""
         if isinstance(refusal, DiskFull):
             _disk_full.raise_alarm(district=str(self._writer.district))
         # A file that cannot become whole any more refuses each further write in the same words.
         is_repeated = refusal is self._last_refusal
         self._last_refusal = refusal
-        if is_repeated or not is_worth_noting(request, refusal) or self._refusals >= MAX_REFUSALS:
+        if is_repeated or not is_worth_noting(request, refusal):
             return
-        self._refusals += 1
-        facts: dict[str, JSON] = {
-            "rule": refusal.code,
-            "request": type(request).__name__,
-            "path": _path_of(request) or _path_in(refusal),
-        }
+        name = type(request).__name__
+        path = _path_of(request) or _path_in(refusal)
         if isinstance(refusal, EpochSealed):
-            self.note(
+            self._tell_refusal(
                 EventKind.CAME_AFTER_SEAL,
                 epoch=refusal.epoch,
                 fingerprint=self._writer.fingerprint,
-                **facts,
+                rule=refusal.code,
+                request=name,
+                path=path,
             )
         else:
-            self.note(EventKind.REFUSED, **facts)
+            self.turned_away(refusal.code, request=name, path=path)
+
+    def turned_away(self, rule: str, *, request: str, path: str | None = None) -> None:
+        """Record that a rule refused something, if the district has not had too many of that."""
+        self._tell_refusal(EventKind.REFUSED, rule=rule, request=request, path=path)
+
+    def _tell_refusal(self, kind: EventKind, **facts: JSON) -> None:
+        if self._writer.share.may_tell_refusal(now_seconds=time.monotonic()):
+            self.note(kind, **facts)
 
     def failed(self, request: requests.Request, accident: Exception) -> str:
         """Log what no rule foresaw; return the reference under which it is found."""

@@ -15,6 +15,7 @@ from nightdrop.core.quota import write_size
 from nightdrop.sftp import handles
 from nightdrop.sftp.packets import MAX_PACKET_BYTES, PacketMalformed, Status
 from nightdrop.sftp.replies import MAX_HANDLES
+from nightdrop.sftp.shares import MAX_DISTRICT_HANDLES
 from nightdrop.storage import errors as storage
 
 _NO_FILE: Final = Status.NO_SUCH_FILE
@@ -127,6 +128,10 @@ SENTENCES: Final[Mapping[type[Refusal], tuple[Status, str]]] = {
     handles.TooManyHandles: (
         _FAILED,
         f"This session has {MAX_HANDLES} files open, as many as it may. Close some first.",
+    ),
+    handles.TooManyDistrictHandles: (
+        _FAILED,
+        f"The sessions of this account have {MAX_DISTRICT_HANDLES} files open in all. Close some.",
     ),
     handles.UnknownHandle: (_FAILED, "This handle is not open, or not for that."),
     PacketMalformed: (

@@ -25,6 +25,7 @@ from nightdrop.sftp.packets import (
     PacketRefused,
     Status,
 )
+from nightdrop.sftp.shares import DistrictShare
 from nightdrop.storage.district import DistrictTree
 from nightdrop.storage.markers import epoch_of
 
@@ -60,11 +61,13 @@ class Handler:
     reads must not make the server remember what it asked for.
     """
 
-    def __init__(self, tree: DistrictTree, diary: Diary, *, reply_bytes: int) -> None:
+    def __init__(
+        self, tree: DistrictTree, diary: Diary, *, share: DistrictShare, reply_bytes: int
+    ) -> None:
         self._tree = tree
         self._diary = diary
         self._reply_bytes = reply_bytes
-        self._handles = HandleTable()
+        self._handles = HandleTable(share)
         self._is_greeted = False
         self._outcome = Outcome()
 
@@ -139,23 +142,25 @@ class Handler:
         return replies.write_version()
 
     def _open(self, request: requests.Open, request_id: int) -> bytes:
-        path = read_path(request.path)
-        self._handles.check_room()
-        flags = request.flags
-        opened: Reading | Writing
-        if flags & (OpenFlag.WRITE | OpenFlag.APPEND):
-            file = self._tree.open_write(
-                path,
-                create=OpenFlag.CREATE in flags,
-                exclusive=OpenFlag.EXCLUSIVE in flags,
-                truncate=OpenFlag.TRUNCATE in flags,
-                append=OpenFlag.APPEND in flags,
-                readable=OpenFlag.READ in flags,
-            )
-            opened = Writing(path, file)
-        else:
-            opened = Reading(path, self._tree.open_read(path))
-        return replies.write_handle(request_id, self._handles.add(opened))
+        path, flags = read_path(request.path), request.flags
+        is_writing = bool(flags & (OpenFlag.WRITE | OpenFlag.APPEND))
+        opener = self._open_writing if is_writing else self._open_reading
+        handle = self._handles.open(lambda: opener(path, flags))
+        return replies.write_handle(request_id, handle)
+
+    def _open_reading(self, path: ServedPath, _flags: OpenFlag) -> Opened:
+        return Reading(path, self._tree.open_read(path))
+
+    def _open_writing(self, path: ServedPath, flags: OpenFlag) -> Opened:
+        file = self._tree.open_write(
+            path,
+            create=OpenFlag.CREATE in flags,
+            exclusive=OpenFlag.EXCLUSIVE in flags,
+            truncate=OpenFlag.TRUNCATE in flags,
+            append=OpenFlag.APPEND in flags,
+            readable=OpenFlag.READ in flags,
+        )
+        return Writing(path, file)
 
     def _close(self, request: requests.Close, request_id: int) -> bytes:
         opened = self._handles.take(request.handle)
@@ -224,9 +229,8 @@ class Handler:
 
     def _open_directory(self, request: requests.OpenDirectory, request_id: int) -> bytes:
         path = read_path(request.path)
-        self._handles.check_room()
-        browsing = Browsing(path, self._tree.list(path))
-        return replies.write_handle(request_id, self._handles.add(browsing))
+        handle = self._handles.open(lambda: Browsing(path, self._tree.list(path)))
+        return replies.write_handle(request_id, handle)
 
     def _read_directory(self, request: requests.ReadDirectory, request_id: int) -> bytes:
         entries = self._handles.browsing(request.handle).entries

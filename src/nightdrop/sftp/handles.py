@@ -2,7 +2,7 @@
 """The handles that one session has open: at most 64, named so that none can be guessed."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +10,7 @@ from nightdrop.core.errors import Refusal
 from nightdrop.core.paths import ServedPath
 from nightdrop.sftp.packets import U64
 from nightdrop.sftp.replies import MAX_HANDLES
+from nightdrop.sftp.shares import DistrictShare
 from nightdrop.storage.entries import Entry, Listing
 from nightdrop.storage.reading import ReadHandle
 from nightdrop.storage.writing import WriteHandle
@@ -19,6 +20,13 @@ class TooManyHandles(Refusal):
     """The session has as many files and directories open as it may."""
 
     code = "too-many-handles"
+    retry = True
+
+
+class TooManyDistrictHandles(Refusal):
+    """The sessions of the district have as many files and directories open as they may."""
+
+    code = "too-many-district-handles"
     retry = True
 
 
@@ -63,7 +71,8 @@ Opened = Reading | Writing | Browsing
 class HandleTable:
     """Open files and directories by handle."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: DistrictShare) -> None:
+        self._share = share
         self._opened: dict[bytes, Opened] = {}
         self._prefix: Final = secrets.token_bytes(8)
         self._count = 0
@@ -72,13 +81,20 @@ class HandleTable:
         """Whether anything is open."""
         return bool(self._opened)
 
-    def check_room(self) -> None:
-        """Raise TooManyHandles before anything is opened that could not be kept."""
+    def open(self, make: Callable[[], Opened]) -> bytes:
+        """Open what `make` opens, if there is room, and return its handle.
+
+        Raises:  TooManyHandles, TooManyDistrictHandles; what `make` raises.
+        """
         if len(self._opened) >= MAX_HANDLES:
             raise TooManyHandles
-
-    def add(self, opened: Opened) -> bytes:
-        """Keep `opened` and return its handle."""
+        if not self._share.take_handle():
+            raise TooManyDistrictHandles
+        try:
+            opened = make()
+        except BaseException:
+            self._share.give_handles(1)
+            raise
         self._count += 1
         handle = self._prefix + U64.pack(self._count)
         self._opened[handle] = opened
@@ -110,10 +126,12 @@ class HandleTable:
         opened = self._opened.pop(handle, None)
         if opened is None:
             raise UnknownHandle
+        self._share.give_handles(1)
         return opened
 
     def take_all(self) -> list[Opened]:
         """Remove and return everything that is still open."""
         opened = list(self._opened.values())
         self._opened.clear()
+        self._share.give_handles(len(opened))
         return opened

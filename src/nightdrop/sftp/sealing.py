@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 from uuid import UUID, uuid4
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -61,6 +62,7 @@ class Sealer:
         self._quiet_seconds = quiet_seconds
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._marked_by: dict[Key, Sealing] = {}
+        self._trying: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopped = False
 
@@ -115,6 +117,12 @@ class Sealer:
             }
 
     async def _try(self, sealing: Sealing, epoch: str, *, quiet_seconds: float) -> None:
+        """Try to seal, one after the other: a second try would take the first for a writer."""
+        turn = self._trying.setdefault((sealing.writer.district, epoch), asyncio.Lock())
+        async with turn:
+            await self._try_alone(sealing, epoch, quiet_seconds=quiet_seconds)
+
+    async def _try_alone(self, sealing: Sealing, epoch: str, *, quiet_seconds: float) -> None:
         """Try to seal, in the name of the session that wrote the marker if it is known."""
         by = self._marked_by.get((sealing.writer.district, epoch))
         work = partial(

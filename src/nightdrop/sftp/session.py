@@ -8,21 +8,22 @@ that never reads nor one that never stops asking can make the server grow.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Final
+from uuid import UUID
 
 import asyncssh
 import structlog
 
-from nightdrop.core.events import EventKind
 from nightdrop.sftp.bridge import Bridge
 from nightdrop.sftp.connection import Connection
 from nightdrop.sftp.diary import Diary, Writer
 from nightdrop.sftp.handler import Handler
 from nightdrop.sftp.packets import Kind, PacketMalformed, PacketRefused, take_packet
 from nightdrop.sftp.sealing import Sealer, Sealing
-from nightdrop.sftp.shares import choose_share
+from nightdrop.sftp.shares import DistrictShare, choose_share
 from nightdrop.storage.district import DistrictTree
 
 log = structlog.get_logger()
@@ -38,7 +39,12 @@ class SessionRoll:
 
     def __init__(self) -> None:
         self.open_sessions = 0
+        self._shares: defaultdict[UUID, DistrictShare] = defaultdict(DistrictShare)
         self.tasks: set[asyncio.Task[None]] = set()
+
+    def share_of(self, district: UUID) -> DistrictShare:
+        """Return what the sessions of a district have in common."""
+        return self._shares[district]
 
     def enter(self) -> None:
         """Count a session in."""
@@ -81,7 +87,10 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
         self._on_gone = on_gone
         self._district = writer.district
         self._handler = Handler(
-            tree, Diary(writer, append=bridge.append), reply_bytes=self.share.reply_bytes
+            tree,
+            Diary(writer, append=bridge.append),
+            share=writer.share,
+            reply_bytes=self.share.reply_bytes,
         )
         self._diary = Diary(writer, append=bridge.record)
         self._sealing = Sealing(writer, tree, self._diary)
@@ -126,7 +135,7 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
         if self._is_sftp:
             self._roll.begin(asyncio.create_task(self._pump()))
         elif self._channel is not None:
-            self._diary.note(EventKind.REFUSED, rule="not-sftp", request="shell-or-exec", path=None)
+            self._diary.turned_away("not-sftp", request="shell-or-exec")
             self._channel.write_stderr(f"{self._instead}\n".encode())
             self._channel.exit(1)
 
@@ -181,7 +190,7 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
                 self._sealer.note(self._sealing, touched=outcome.touched, marked=outcome.marked)
                 await self._send(outcome.replies)
         except (PacketRefused, PacketMalformed) as refusal:
-            self._diary.note(EventKind.REFUSED, rule=refusal.code, request="packet", path=None)
+            self._diary.turned_away(refusal.code, request="packet")
             self._is_cut = True
         finally:
             await self._finish()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much memory one session may hold, so that all of a process together stay within bounds.
+"""How much one session, and one district, may hold of what a process has.
 
 A client may make the server keep what it has sent ahead, requests that wait to be answered,
 and replies that it does not read. The first sessions get plenty; the more there are, the less
@@ -8,10 +8,20 @@ taken back. Should a thousand sessions of one process all be hostile, in each wa
 hold some 900 MiB.
 """
 
+import math
+import threading
 from dataclasses import dataclass
 from typing import Final
 
 from nightdrop.sftp.packets import MAX_PACKET_BYTES
+
+#: Files and directories that the sessions of one district may have open in one process. A file
+#: that is being written takes two descriptors, of which a process has some thousands.
+MAX_DISTRICT_HANDLES: Final = 256
+#: Refusals of one district that one process puts into the journal in a minute: a client in a
+#: loop must not fill it.
+MAX_REFUSALS: Final = 200
+_MINUTE_SECONDS: Final = 60.0
 
 #: Windows are this much together before any session gets less than the most.
 _BUDGET_BYTES: Final = 64 * 1024 * 1024
@@ -42,3 +52,36 @@ def choose_share(*, open_sessions: int) -> Share:
     """Return the share of a session that begins beside `open_sessions` others."""
     even_bytes = _BUDGET_BYTES // (open_sessions + 1)
     return Share(max(_LEAST_WINDOW_BYTES, min(_MOST_WINDOW_BYTES, even_bytes)))
+
+
+class DistrictShare:
+    """What all sessions of one district have in common in this process. Threads share it."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._handles = 0
+        self._refusals = 0
+        self._minute_began = -math.inf
+
+    def take_handle(self) -> bool:
+        """Count one more file or directory as open, if there may be one more."""
+        with self._turn:
+            has_room = self._handles < MAX_DISTRICT_HANDLES
+            self._handles += has_room
+            return has_room
+
+    def give_handles(self, count: int) -> None:
+        """Count files and directories as closed."""
+        with self._turn:
+            self._handles -= count
+
+    def may_tell_refusal(self, *, now_seconds: float) -> bool:
+        """Count a refusal, and say whether it is still to be told.
+
+        Units:   `now_seconds` by a clock that never goes back.
+        """
+        with self._turn:
+            if now_seconds - self._minute_began >= _MINUTE_SECONDS:
+                self._minute_began, self._refusals = now_seconds, 0
+            self._refusals += 1
+            return self._refusals <= MAX_REFUSALS

@@ -27,6 +27,8 @@ from nightdrop.storage.tree import Tree
 
 #: Session channels that one connection may have open.
 MAX_CHANNELS: Final = 10
+#: Further ones that it may ask for in vain before it is ended.
+MAX_REFUSED_CHANNELS: Final = 1000
 
 #: What a client reads when its session is ended because its login would now be refused.
 _FAREWELLS: Final[Mapping[LoginFault, str]] = {
@@ -71,6 +73,7 @@ class Visit(asyncssh.SSHServer):
         #: The districts whose sessions they are: counted in, and still to be counted out.
         self._sessions: dict[SftpSession, UUID] = {}
         self._has_begun = False
+        self._refused_channels = 0
 
     # Coming and going.
 
@@ -213,6 +216,7 @@ class Visit(asyncssh.SSHServer):
                 session=self._take_session_id(),
                 district=district,
                 fingerprint=accepted.key.fingerprint,
+                share=self._house.roll.share_of(district),
             ),
             tree=tree,
             bridge=self._house.bridge,
@@ -227,6 +231,9 @@ class Visit(asyncssh.SSHServer):
     def _enter(self, accepted: Accepted) -> None:
         """Count a session in, if there is room."""
         if len(self._sessions) >= MAX_CHANNELS:
+            self._refused_channels += 1
+            if self._refused_channels > MAX_REFUSED_CHANNELS:
+                self.end("Too many sessions were asked for.")
             text = f"A connection may have {MAX_CHANNELS} sessions open"
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, text)
         try:

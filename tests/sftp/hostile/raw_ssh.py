@@ -168,6 +168,10 @@ class LoginTalk:
     async def ask(self, request: bytes) -> int:
         """Send a request and return the kind of the answer."""
         self._connection.send_packet(MSG_USERAUTH_REQUEST, request)
+        return await self.hear()
+
+    async def hear(self) -> int:
+        """Return the kind of the next answer."""
         return await asyncio.wait_for(self._answers.get(), 10)
 
     # What asyncssh calls.

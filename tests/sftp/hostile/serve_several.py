@@ -2,7 +2,8 @@
 """The server as a program of its own, so that what it uses can be measured: HOME SETTINGS.
 
 SETTINGS is a JSON object. Accounts come from the snapshot that HOME holds; the database is
-away. Prints its port, and ends when its input does. The kinds of its events go to HOME/shipped, one a line.
+away. Prints its port, and ends when its input does. The kinds of its events go to HOME/shipped,
+one a line.
 """
 
 import asyncio

@@ -9,6 +9,7 @@ from nightdrop.core.events import Event
 from nightdrop.sftp.diary import Diary, Writer
 from nightdrop.sftp.handler import Handler
 from nightdrop.sftp.packets import MAX_PACKET_BYTES, Kind, Status
+from nightdrop.sftp.shares import DistrictShare
 from nightdrop.storage.district import DistrictTree
 
 REPLIES = {Kind.VERSION, Kind.STATUS, Kind.HANDLE, Kind.DATA, Kind.NAME, Kind.ATTRS,
@@ -50,11 +51,14 @@ class Reply:
 class Speaker:
     """A session of a district that is asked one thing at a time."""
 
+    events: list[Event]
+
     def __init__(self, tree: DistrictTree) -> None:
-        self.events: list[Event] = []
-        writer = Writer(session=uuid4(), district=tree.id, fingerprint="SHA256:x")
+        self.events = []
+        share = DistrictShare()
+        writer = Writer(session=uuid4(), district=tree.id, fingerprint="SHA256:x", share=share)
         diary = Diary(writer, append=self.events.append)
-        self.handler = Handler(tree, diary, reply_bytes=MAX_PACKET_BYTES)
+        self.handler = Handler(tree, diary, share=share, reply_bytes=MAX_PACKET_BYTES)
         #: Epochs that the last request gave their marker.
         self.marked: set[str] = set()
 

@@ -9,8 +9,8 @@ import asyncssh
 import pytest
 
 from nightdrop.core.events import EventKind
-from nightdrop.sftp.diary import MAX_REFUSALS
 from nightdrop.sftp.packets import Kind, OpenFlag
+from nightdrop.sftp.shares import MAX_REFUSALS
 from nightdrop.sftp.visit import MAX_CHANNELS
 from sftp.harness import ClientKey, MakeServer, Nightdrop, connect
 from sftp.hostile.conftest import Withstand
@@ -31,6 +31,8 @@ from sftp.raw import RawSftp, packet
 
 READ_ALL = struct.pack(">QI", 0, 16 * MEBIBYTE)
 LARGEST_WINDOW = 2**31 - 1
+#: What ten channels may hold (see `sftp.shares`), and what new threads take for themselves.
+TEN_CHANNELS_MIB = 80
 #: Packets that are made ready and fired together.
 LOADED = 5000
 OPEN_SESSION = string(b"session") + u32(0, 2**21, 32768)
@@ -63,7 +65,7 @@ def test_reads_whose_data_nobody_takes(siege: Siege, withstand: Withstand, windo
                 raw.send(*[packet(Kind.READ, handle, READ_ALL)] * 2000)
             await last_for_ever()
 
-    withstand(siege, attack, seconds=2, growth_mib=48)
+    withstand(siege, attack, seconds=2, growth_mib=TEN_CHANNELS_MIB)
 
 
 def test_reads_without_end(siege: Siege, withstand: Withstand) -> None:
@@ -81,7 +83,7 @@ def test_reads_without_end(siege: Siege, withstand: Withstand) -> None:
                     await raw.drain()
                 await asyncio.sleep(0)
 
-    withstand(siege, attack, seconds=3, growth_mib=48)
+    withstand(siege, attack, seconds=3, growth_mib=96)
 
 
 @pytest.mark.parametrize("kind", [Kind.STAT, Kind.REMOVE])
@@ -99,7 +101,7 @@ def test_questions_without_end(siege: Siege, withstand: Withstand, kind: Kind) -
                     await raw.drain()
                 await asyncio.sleep(0)
 
-    withstand(siege, attack, seconds=3, growth_mib=32)
+    withstand(siege, attack, seconds=3, growth_mib=TEN_CHANNELS_MIB)
 
 
 def test_listings_of_a_large_directory(siege: Siege, withstand: Withstand) -> None:
@@ -153,7 +155,7 @@ def test_windows_of_nothing(siege: Siege, withstand: Withstand) -> None:
                 await fire(connection, ask + load(connection, MSG_CHANNEL_DATA, *data))
             await last_for_ever()
 
-    withstand(siege, attack, seconds=2, growth_mib=48)
+    withstand(siege, attack, seconds=2, growth_mib=TEN_CHANNELS_MIB)
 
 
 def test_data_beyond_the_window_ends_the_connection(
@@ -218,7 +220,7 @@ def test_channels_closed_with_a_heap_of_requests(siege: Siege, withstand: Withst
                 await raw.drain()
                 raw.close()
 
-    withstand(siege, attack, seconds=5, growth_mib=48)
+    withstand(siege, attack, seconds=5, growth_mib=TEN_CHANNELS_MIB)
 
 
 def test_channels_without_end(siege: Siege, withstand: Withstand) -> None:
@@ -283,4 +285,4 @@ def test_questions_of_many_sessions_at_once(siege: Siege, withstand: Withstand) 
             for _ in range(16):
                 at_once.create_task(one())
 
-    withstand(siege, attack, seconds=4, growth_mib=48)
+    withstand(siege, attack, seconds=4, growth_mib=TEN_CHANNELS_MIB)

@@ -18,6 +18,9 @@ from sftp.hostile.raw_ssh import (
     MSG_IGNORE,
     MSG_PING,
     MSG_UNIMPLEMENTED,
+    MSG_USERAUTH_FAILURE,
+    MSG_USERAUTH_REQUEST,
+    LoginTalk,
     RawSsh,
     before_login,
     discard_replies,
@@ -112,6 +115,25 @@ def test_noise_before_a_key_exchange(siege: Siege, withstand: Withstand) -> None
         await all_at_once(*map(one, EARLY_NOISE))
 
     withstand(siege, attack, seconds=2, growth_mib=16)
+
+
+def test_packets_behind_one_that_takes_its_time_are_not_forgotten(
+    server: Nightdrop, apple_key: ClientKey
+) -> None:
+    """A request to log in is decided on the side; what came with it is looked at afterwards."""
+    question = string(b"applegrove.org") + string(b"ssh-connection") + string(b"none")
+
+    async def work() -> None:
+        async with before_login(server.port) as connection:
+            talk = LoginTalk(connection)
+            loaded = load(connection, MSG_USERAUTH_REQUEST, question)
+            loaded += load(connection, MSG_IGNORE, *[string(b"")] * 200)
+            loaded += load(connection, MSG_USERAUTH_REQUEST, question)
+            await fire(connection, loaded)
+            for _ in range(2):
+                assert await talk.hear() == MSG_USERAUTH_FAILURE
+
+    asyncio.run(work())
 
 
 def test_requests_in_a_key_exchange_that_never_ends(siege: Siege, withstand: Withstand) -> None:

@@ -211,6 +211,18 @@ class TwoSessionsMachine(TreeMachine):
         """Let one of the two make what comes next."""
         self.sessions.number = number
 
+    @precondition(lambda self: not self.world.handles)
+    @rule(parts=paths, loser=st.integers(0, 2))
+    def write_together(self, parts: Parts, loser: int) -> None:
+        """Let both write to one file and perhaps one be cut off: chance alone seldom does."""
+        for number in range(2):
+            self.sessions.number = number
+            self.open_file(parts, truncate=False)
+        if loser in {0, 1}:
+            self.lose_connection(loser)
+        while self.world.handles:
+            self.close(0)
+
     @precondition(lambda self: self.world.handles)
     @rule(number=st.integers(0, 1))
     def lose_connection(self, number: int) -> None:
