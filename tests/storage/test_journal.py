@@ -57,6 +57,22 @@ def test_events_of_a_process_that_is_gone_are_handed_over(
     assert list(tmp_path.glob("*.position")) == [segments(tmp_path)[0].with_suffix(".position")]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_events_of_several_processes_come_in_the_order_in_which_they_happened(
+    tmp_path: Path, limit: int
+) -> None:
+    in_another_process(tmp_path, 1, 4, 5, dies=True)
+    in_another_process(tmp_path, 3, 6, 9, dies=False)
+    journal = Journal(tmp_path)
+    for number in (2, 7, 8):
+        journal.append(event(number))
+    handed_over = []
+    while batch := hand_over(journal, limit):
+        assert len(batch) <= limit
+        handed_over += batch
+    assert handed_over == list(range(1, 10))
+
+
 def test_a_restart_goes_on_where_it_stopped(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     for number in range(4):

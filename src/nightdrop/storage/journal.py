@@ -16,15 +16,16 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from heapq import heapify, heappop, heapreplace
 from pathlib import Path
 from typing import Final
 
 from nightdrop.core.events import URGENT_KINDS, Event, NotAnEvent, read_event, write_event
 from nightdrop.storage.bell import Bell
 from nightdrop.storage.journal_size import Thinning, forget_thinned, sweep_journal, thin_journal
-from nightdrop.storage.segments import Mark, SegmentReader, begin_segment
+from nightdrop.storage.segments import Mark, Portion, SegmentReader, begin_segment, writer_of
 
 _MAX_BYTES: Final = 1024 * 1024 * 1024
 #: A segment is ended at this size, or at a smaller one where the whole journal may not be
@@ -108,19 +109,14 @@ class Journal:
 
         Returns: an empty batch also when another process is the one that hands over.
         """
-        events: list[Event] = []
-        marks: list[Mark] = []
         with self._shipping:
-            for reader in self._open_readers() if self._may_ship() else ():
-                lines, mark = reader.read(limit - len(events))
-                found = self._read_events(lines)
-                if found:
-                    events += found
-                    marks.append(mark)
-                else:
+            streams = self._open_streams(limit) if self._may_ship() else []
+            events = _merge(streams, limit)
+            marks = [mark for stream in streams for mark in stream.settle()]
+            if not events:
+                # Nobody will commit lines that are none, and segments that are empty.
+                for mark in marks:
                     mark.keep()
-                if len(events) >= limit:
-                    break
         return Batch(events, marks=marks, turn=self._shipping)
 
     def thin(self, *, now: datetime) -> Thinning | None:
@@ -208,11 +204,90 @@ class Journal:
                 self._readers[path] = SegmentReader(path)
             yield self._readers[path]
 
-    def _read_events(self, lines: Sequence[bytes]) -> list[Event]:
-        events: list[Event] = []
-        for line in lines:
-            try:
-                events.append(read_event(line))
-            except NotAnEvent:
-                self.unreadable += 1
-        return events
+    def _open_streams(self, limit: int) -> "list[_Stream]":
+        """Return what each process has written next; of each, `limit` lines are looked at."""
+        streams: dict[str, _Stream] = {}
+        for reader in self._open_readers():
+            stream = streams.setdefault(writer_of(reader.path), _Stream(self._read_line, limit))
+            stream.readers.append(reader)
+        return list(streams.values())
+
+    def _read_line(self, line: bytes) -> Event | None:
+        """Return the event that a line is; None for one that is none."""
+        try:
+            return read_event(line)
+        except NotAnEvent:
+            self.unreadable += 1
+            return None
+
+
+class _Stream:
+    """What one process has written and nobody has handed over, in its order.
+
+    `readers` are those of its segments, oldest first.
+    """
+
+    def __init__(self, read_line: Callable[[bytes], Event | None], limit: int) -> None:
+        self.readers: list[SegmentReader] = []
+        self._read_line = read_line
+        self._limit = limit
+        self._portions: list[Portion] = []
+        self._taken = 0
+        self._next: Event | None = None
+
+    def peek(self) -> Event | None:
+        """Return the next event; None when there is none."""
+        while self._next is None and (portion := self._find_portion()) is not None:
+            self._next = self._read_line(portion.lines[self._taken])
+            # A line that is no event is passed over.
+            self._taken += self._next is None
+        return self._next
+
+    def take(self) -> None:
+        """Pass over the event that `peek` returned."""
+        self._next = None
+        self._taken += 1
+
+    def settle(self) -> list[Mark]:
+        """Return the marks behind what was taken."""
+        return [
+            portion.mark(self._taken if portion is self._portions[-1] else len(portion.lines))
+            for portion in self._portions
+        ]
+
+    def _find_portion(self) -> Portion | None:
+        """Return the portion in which the next line is; None when no more is to be had now."""
+        while True:
+            if self._portions:
+                portion = self._portions[-1]
+                if self._taken < len(portion.lines):
+                    return portion
+                if not portion.is_all:
+                    return None
+            if not self.readers:
+                return None
+            self._portions.append(self.readers.pop(0).read(self._limit))
+            self._taken = 0
+
+
+def _merge(streams: Sequence[_Stream], limit: int) -> list[Event]:
+    """Take up to `limit` events in the order in which they happened.
+
+    A district's epochs must become known in that order, whichever processes sealed them. Of
+    each process as many lines were looked at as are taken of all of them together.
+    """
+    heads = [(event.at, number) for number, each in enumerate(streams) if (event := each.peek())]
+    heapify(heads)
+    events: list[Event] = []
+    while heads and len(events) < limit:
+        _, number = heads[0]
+        stream = streams[number]
+        if (event := stream.peek()) is not None:
+            events.append(event)
+            stream.take()
+        following = stream.peek()
+        if following is not None:
+            heapreplace(heads, (following.at, number))
+        else:
+            heappop(heads)
+    return events

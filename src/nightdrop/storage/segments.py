@@ -47,6 +47,11 @@ def begin_segment(directory: Path, *, time_ns: int) -> int:
     return segment
 
 
+def writer_of(segment: Path) -> str:
+    """Return the process id of a segment's writer; its segments follow one another in time."""
+    return segment.stem.split("-")[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """How far a segment was read: up to `offset`, and whether that is all there will be."""
@@ -60,25 +65,44 @@ class Mark:
         self.reader.keep(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Lines of a segment from `offset` on.
+
+    `is_all`: no more follow for now. `has_ended`: none will be appended.
+    """
+
+    reader: "SegmentReader"
+    offset: int
+    lines: list[bytes]
+    is_all: bool
+    has_ended: bool
+
+    def mark(self, count: int) -> Mark:
+        """Return the mark behind the first `count` lines."""
+        size_bytes = sum(map(len, self.lines[:count])) + count
+        is_finished = self.has_ended and self.is_all and count == len(self.lines)
+        return Mark(self.reader, self.offset + size_bytes, is_finished)
+
+
 class SegmentReader:
     """A segment as whoever hands it over has it open."""
 
     def __init__(self, path: Path) -> None:
-        self._path: Final = path
+        self.path: Final = path
         self._offset = read_position(path)
         self._descriptor: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._position: int | None = None
 
-    def read(self, limit: int) -> tuple[list[bytes], Mark]:
+    def read(self, limit: int) -> Portion:
         """Return up to `limit` lines, from where the last mark that was kept is."""
         descriptor, offset = self._descriptor, self._offset
         if descriptor is None:
-            return [], Mark(self, offset, is_finished=False)
+            return Portion(self, offset, [], is_all=True, has_ended=False)
         # Asked before reading: what a writer appends after that is still read below.
         has_ended = is_ended(descriptor)
         lines, is_all = read_lines(descriptor, offset, limit)
-        offset += sum(map(len, lines)) + len(lines)
-        return lines, Mark(self, offset, is_finished=has_ended and is_all)
+        return Portion(self, offset, lines, is_all=is_all, has_ended=has_ended)
 
     def keep(self, mark: Mark) -> None:
         """Keep where to go on; remove the segment when there is nothing more."""
@@ -86,12 +110,12 @@ class SegmentReader:
             # Somebody else may hand this segment over by now.
             return
         if mark.is_finished:
-            remove_segment(self._path)
+            remove_segment(self.path)
             self.close()
         elif mark.offset != self._offset:
             if self._position is None:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-                self._position = os.open(position_file(self._path), flags, 0o600)
+                self._position = os.open(position_file(self.path), flags, 0o600)
             os.pwrite(self._position, _write_position(mark.offset), 0)
             self._offset = mark.offset
 
