@@ -13,23 +13,33 @@ MIB = 1024 * 1024
 
 
 def test_a_few_sessions_get_plenty() -> None:
-    assert {choose_share(open_sessions=count).window_bytes for count in range(32)} == {2 * MIB}
+    assert {
+        choose_share(open_sessions=count, of_district=0).window_bytes for count in range(3)
+    } == {8 * MIB}
+    assert choose_share(open_sessions=31, of_district=0).window_bytes == 1.5 * MIB
 
 
 def test_a_share_never_grows_with_the_number_of_sessions() -> None:
-    windows = [choose_share(open_sessions=count).window_bytes for count in range(2000)]
+    windows = [
+        choose_share(open_sessions=count, of_district=0).window_bytes for count in range(2000)
+    ]
     assert windows == sorted(windows, reverse=True)
     assert windows[-1] == 128 * 1024
 
 
+def test_the_sessions_of_one_district_share_out_what_one_may_have() -> None:
+    shares = [choose_share(open_sessions=count, of_district=count) for count in range(10)]
+    assert [share.window_bytes // MIB for share in shares] == [8, 4, 2, 2, 1, 1, 1, 1, 0, 0]
+
+
 def test_the_longest_request_fits_into_every_share() -> None:
-    share = choose_share(open_sessions=100_000)
+    share = choose_share(open_sessions=100_000, of_district=9)
     assert share.waiting_bytes > MAX_PACKET_BYTES
     assert share.reply_bytes >= MAX_PACKET_BYTES
 
 
 def test_a_thousand_hostile_sessions_stay_below_a_gibibyte() -> None:
-    shares = [choose_share(open_sessions=count) for count in range(1000)]
+    shares = [choose_share(open_sessions=count, of_district=0) for count in range(1000)]
     held = sum(share.window_bytes + share.waiting_bytes + share.reply_bytes for share in shares)
     assert held < 1024 * MIB
 

@@ -46,13 +46,15 @@ class SessionRoll:
         """Return what the sessions of a district have in common."""
         return self._shares[district]
 
-    def enter(self) -> None:
+    def enter(self, district: UUID) -> None:
         """Count a session in."""
         self.open_sessions += 1
+        self._shares[district].sessions += 1
 
-    def leave(self) -> None:
+    def leave(self, district: UUID) -> None:
         """Count a session out."""
         self.open_sessions -= 1
+        self._shares[district].sessions -= 1
 
     def begin(self, task: asyncio.Task[None]) -> None:
         """Keep a session's task until it is done: it may outlive its channel."""
@@ -82,7 +84,9 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
         self._bridge = bridge
         self._sealer = sealer
         self._roll = roll
-        self.share: Final = choose_share(open_sessions=roll.open_sessions)
+        self.share: Final = choose_share(
+            open_sessions=roll.open_sessions, of_district=writer.share.sessions
+        )
         self._instead = instead
         self._on_gone = on_gone
         self._district = writer.district
@@ -114,7 +118,7 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         """Keep the channel."""
         self._channel = chan
-        self._roll.enter()
+        self._roll.enter(self._district)
 
     def shell_requested(self) -> bool:
         """Accept, to be able to say something."""
@@ -170,7 +174,7 @@ class SftpSession(asyncssh.SSHServerSession[bytes]):
         A client that has said that no more will come may drop the line without waiting.
         """
         if self._channel is not None:
-            self._roll.leave()
+            self._roll.leave(self._district)
             self._on_gone(self)
         self._channel = None
         self._is_cut = self._is_cut or (exc is not None and not self._is_at_end)

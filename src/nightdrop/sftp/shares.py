@@ -24,9 +24,12 @@ MAX_REFUSALS: Final = 200
 _MINUTE_SECONDS: Final = 60.0
 
 #: Windows are this much together before any session gets less than the most.
-_BUDGET_BYTES: Final = 64 * 1024 * 1024
-_MOST_WINDOW_BYTES: Final = 2 * 1024 * 1024
+_BUDGET_BYTES: Final = 48 * 1024 * 1024
+#: A client far away can have half of its window on the way: this is 50 MiB/s at 80 ms.
+_MOST_WINDOW_BYTES: Final = 8 * 1024 * 1024
 _LEAST_WINDOW_BYTES: Final = 128 * 1024
+#: Requests and replies need not wait in such heaps.
+_MOST_WAITING_BYTES: Final = 1024 * 1024
 #: The longest request must be able to wait whole, or it would never be answered.
 _LEAST_WAITING_BYTES: Final = MAX_PACKET_BYTES + 32 * 1024
 
@@ -40,24 +43,30 @@ class Share:
     @property
     def waiting_bytes(self) -> int:
         """Bytes of requests that may wait before the channel is no longer read."""
-        return max(_LEAST_WAITING_BYTES, self.window_bytes // 2)
+        return max(_LEAST_WAITING_BYTES, min(_MOST_WAITING_BYTES, self.window_bytes // 2))
 
     @property
     def reply_bytes(self) -> int:
         """Bytes of replies that are made before the client must take them."""
-        return max(MAX_PACKET_BYTES, self.window_bytes // 2)
+        return max(MAX_PACKET_BYTES, min(_MOST_WAITING_BYTES, self.window_bytes // 2))
 
 
-def choose_share(*, open_sessions: int) -> Share:
-    """Return the share of a session that begins beside `open_sessions` others."""
+def choose_share(*, open_sessions: int, of_district: int) -> Share:
+    """Return the share of a session that begins beside `open_sessions` others.
+
+    `of_district` of them are its own district's, which share out what one may have.
+    """
     even_bytes = _BUDGET_BYTES // (open_sessions + 1)
-    return Share(max(_LEAST_WINDOW_BYTES, min(_MOST_WINDOW_BYTES, even_bytes)))
+    most_bytes = _MOST_WINDOW_BYTES // (of_district + 1)
+    return Share(max(_LEAST_WINDOW_BYTES, min(most_bytes, even_bytes)))
 
 
 class DistrictShare:
     """What all sessions of one district have in common in this process. Threads share it."""
 
     def __init__(self) -> None:
+        #: How many sessions it has; for the loop alone.
+        self.sessions = 0
         self._turn = threading.Lock()
         self._handles = 0
         self._refusals = 0

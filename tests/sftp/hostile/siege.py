@@ -29,8 +29,10 @@ from nightdrop.storage.tree import Tree
 from sftp.harness import ClientKey
 from sftp.hostile.list_always import INTERVAL_SECONDS
 
-#: What is promised, and how much longer it may take on a machine that is busy anyway.
-PROMISED_SECONDS = 0.1
+#: What is promised on a quiet machine is 0.1 s, and `bench/hang.py` measures that. Here other
+#: tests run beside, on two processors, three of whose programs are this test's own: a server
+#: that lets itself be stopped makes others wait for seconds.
+BEARABLE_SECONDS = 0.3
 BUSY_FACTOR = 5
 _BASELINE_SECONDS = 1.0
 #: An attack that is over sooner is measured for this long.
