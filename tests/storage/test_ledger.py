@@ -3,6 +3,7 @@
 
 import itertools
 import multiprocessing
+import multiprocessing.popen_fork
 import os
 import signal
 import threading
@@ -36,6 +37,7 @@ from storage.killing import every_kill
 NOW = datetime(2026, 11, 23, 2, 14, 7, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 DISTRICT = Limit("sessions of applegrove", 5)
+#: `Process` would import what is named above when it is needed, which an ordinary user may not.
 FORK = multiprocessing.get_context("fork")
 PATIENCE_SECONDS = 30.0
 

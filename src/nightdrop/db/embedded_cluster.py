@@ -60,8 +60,8 @@ def prepare_cluster(places: Places, binaries: Binaries, account: Account) -> Non
 
     Raises: OtherMajor, PostgresFailed, HomeUnusable.
     """
-    check_major(places, binaries)
     try:
+        check_major(places, binaries)
         if not places.data.exists():
             _make_cluster(places, binaries, account)
         with acting_as(account):
