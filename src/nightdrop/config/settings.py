@@ -129,8 +129,8 @@ class Config(BaseModel):
     web_port: Port = Field(default=8080, description="Port of the web console; 0 for a free one.")
     sftp_legacy_port: Port | None = Field(
         default=None,
-        description="Further port of the SFTP server for clients of before 2018, which know only"
-        " older key exchanges and MACs; 0 for a free one. No SHA-1 there either.",
+        description="Further port of the SFTP server for clients that know only older key"
+        " exchanges and MACs, such as libssh2 before 1.11; 0 for a free one. No SHA-1 there either.",
     )
     sftp_workers: int = Field(
         default_factory=default_sftp_workers,
