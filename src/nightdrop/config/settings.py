@@ -130,7 +130,8 @@ class Config(BaseModel):
     sftp_legacy_port: Port | None = Field(
         default=None,
         description="Further port of the SFTP server for clients that know only older key"
-        " exchanges and MACs, such as libssh2 before 1.11; 0 for a free one. No SHA-1 there either.",
+        " exchanges and MACs, such as libssh2 before 1.11; 0 for a free one. No SHA-1"
+        " there either.",
     )
     sftp_workers: int = Field(
         default_factory=default_sftp_workers,
