@@ -43,7 +43,7 @@ Ship = Callable[[Sequence[Event]], None]
 _ACTIVE_THREADS: Final = 32
 _THREADS_PER_DISTRICT: Final = 4
 #: Work that takes longer waits for a disk and not for us.
-_STUCK_SECONDS: Final = 0.02
+_STUCK_SECONDS: Final = 0.01
 #: All threads, those that hang included. They are made as they are needed.
 _THREADS: Final = 1024
 #: Events handed over in one go.

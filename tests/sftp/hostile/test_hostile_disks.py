@@ -94,10 +94,6 @@ def test_ten_hanging_districts_hang_alone(make_siege: MakeSiege, withstand: With
 
 
 @pytest.mark.soak
-@pytest.mark.xfail(
-    reason="400 threads that hang at one moment give their slots back 32 at a time, each after"
-    " 0.02 s: others wait for a quarter of a second, once"
-)
 def test_a_hundred_hanging_districts_hang_alone(
     make_siege: MakeSiege, withstand: Withstand
 ) -> None:
