@@ -128,13 +128,18 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
     return ground
 
 
-def open_places() -> dict[str, str]:
-    """Return where all open descriptors lead."""
+def open_places(own: Path) -> dict[str, str]:
+    """Return where all open descriptors lead, but for those of servers of other tests.
+
+    `own` is this test's directory; theirs lie beside it.
+    """
     found: dict[str, str] = {}
     for descriptor in Path("/proc/self/fd").iterdir():
         # The one that this very listing needs is gone when it is looked at.
         with suppress(FileNotFoundError):
-            found[descriptor.name] = str(descriptor.readlink())
+            place = descriptor.readlink()
+            if own in place.parents or own.parent not in place.parents:
+                found[descriptor.name] = str(place)
     return found
 
 
@@ -164,19 +169,20 @@ def requests_about(random: Random) -> list[bytes]:
 def ask_about_paths(ground: Ground, *, seconds: float) -> None:
     around = ground.around()
     own = str(ground.district(APPLE))
+    here = ground.outside.parent
 
     def case(random: Random) -> None:
         ground.prepare()
         speaker = Speaker(ground.tree.district(APPLE))
         speaker.ask(packet(Kind.INIT, request_id=3))
-        before = open_places()
+        before = open_places(here)
         for _ in range(PATHS_PER_CASE):
             for sent in requests_about(random):
                 reply = speaker.ask(sent)
                 assert SECRET not in reply.body
                 if reply.kind is not Kind.HANDLE:
                     continue
-                opened = {place for name, place in open_places().items() if name not in before}
+                opened = {place for name, place in open_places(here).items() if name not in before}
                 assert opened
                 assert all(place.startswith(f"{own}/") or place == own for place in opened), opened
                 for ask in (
@@ -186,7 +192,7 @@ def ask_about_paths(ground: Ground, *, seconds: float) -> None:
                     assert SECRET not in speaker.ask(ask).body
                 speaker.ask(packet(Kind.CLOSE, reply.handle))
         speaker.end()
-        assert open_places().keys() == before.keys()
+        assert open_places(here).keys() == before.keys()
         assert ground.around() == around
         ground.clear()
 

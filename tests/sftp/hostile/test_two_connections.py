@@ -167,6 +167,8 @@ def check(server: Nightdrop, username: str, record: Record) -> None:
 
 
 def act_together(server: Nightdrop, key: ClientKey, *, seconds: float) -> None:
+    closed: set[str] = set()
+
     def case(random: Random) -> None:
         username = f"district-{random.getrandbits(40):x}.example.org"
         server.add(username, key)
@@ -180,10 +182,12 @@ def act_together(server: Nightdrop, key: ClientKey, *, seconds: float) -> None:
                     at_once.create_task(actor.act())
 
         asyncio.run(work())
-        assert record.closed, record.told
         check(server, username, record)
+        # By chance there may be none in one case: no directory, or all of them sealed at once.
+        closed.update(record.closed)
 
     try_cases(case, seconds=seconds)
+    assert closed, "nothing was ever closed"
     assert server.of_kind(EventKind.SEALED), "nothing was ever sealed"
 
 
