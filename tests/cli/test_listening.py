@@ -132,4 +132,5 @@ def test_connections_of_before_do_not_stand_in_the_way(bind: Bind, who_ends: str
         close_ports(listeners)
         again = bind("sftp", sftp_port=address[1])
         open_ports(again)
-        socket.create_connection(address).close()
+        with socket.create_connection(address) as client:
+            assert client.getpeername() == address

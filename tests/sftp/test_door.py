@@ -358,6 +358,7 @@ def test_who_does_not_leave_is_thrown_out(run: Run, monkeypatch: pytest.MonkeyPa
         _, writer = await entrance.connect()
         await until(lambda: len(entrance.doors.leaving) == 1)
         await until(lambda: not entrance.doors.leaving)
+        assert not entrance.doors.leaving
         writer.close()
 
     run(work, penalty_room=1)

@@ -103,7 +103,8 @@ def test_a_known_source_stays_known_as_long_as_it_logs_in(make_guard: MakeGuard)
     guard = introduced(make_guard(login_slots_per_source=1))
     later = NOW + 6 * DAY
     guard.logged_in(guard.arrive(BUREAU, now=later), "applegrove.org", now=later)
-    arrive(guard, 2, address=BUREAU, now=NOW + 12 * DAY)
+    tickets = [guard.arrive(BUREAU, now=NOW + 12 * DAY) for _ in range(2)]
+    assert [ticket.address for ticket in tickets] == [BUREAU] * 2
 
 
 def test_strangers_leave_a_quarter_of_the_room(make_guard: MakeGuard) -> None:

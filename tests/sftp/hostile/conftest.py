@@ -9,8 +9,6 @@ import pytest
 from nightdrop.config import Config
 from sftp.harness import ClientKey
 from sftp.hostile.siege import (
-    BEARABLE_SECONDS,
-    BUSY_FACTOR,
     HOSTILE,
     MEBIBYTE,
     VICTIM,
@@ -65,7 +63,7 @@ def withstand(record_property: Callable[[str, object], None]) -> Withstand:
             record_property("outcome", outcome.describe())
             sys.stdout.write(f"{outcome.describe()}\n")
             assert outcome.growth_bytes <= growth_mib * MEBIBYTE, outcome.describe()
-            if outcome.under_attack <= max(BEARABLE_SECONDS, BUSY_FACTOR * outcome.baseline):
+            if outcome.is_bearable:
                 return outcome
         pytest.fail(f"others wait: {outcome.describe()}")
 

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from random import Random, SystemRandom
 
-import pytest
-
 #: What belongs to `make test`; a soak takes minutes.
 SHORT_SECONDS = 5.0
 LONG_SECONDS = 180.0
@@ -19,12 +17,12 @@ LONG_SECONDS = 180.0
 Case = Callable[[Random], None]
 
 
-def try_cases(case: Case, *, seconds: float) -> None:
-    """Try a case with one chance after the other until the time is over."""
+def try_cases(case: Case, *, seconds: float) -> int:
+    """Try a case with one chance after the other until the time is over; return how many."""
     again = os.environ.get("ND_FUZZ_CASE")
     if again is not None:
         case(Random(again))
-        return
+        return 1
     seed = SystemRandom().getrandbits(32)
     deadline = time.monotonic() + float(os.environ.get("ND_FUZZ_SECONDS", seconds))
     number = 0
@@ -36,5 +34,4 @@ def try_cases(case: Case, *, seconds: float) -> None:
             fault.add_note(f"Once more: ND_FUZZ_CASE={name}, after {number} cases that were fine")
             raise
         number += 1
-    if number == 0:
-        pytest.fail("there was no time for a single case")
+    return number

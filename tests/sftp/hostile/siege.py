@@ -115,6 +115,11 @@ class Outcome:
     #: Whether the server put an end to it.
     is_thrown_out: bool
 
+    @property
+    def is_bearable(self) -> bool:
+        """Whether others hardly noticed."""
+        return self.under_attack <= max(BEARABLE_SECONDS, BUSY_FACTOR * self.baseline)
+
     def describe(self) -> str:
         """Return one line of a report."""
         return (

@@ -78,7 +78,7 @@ class OpenSshScp(Client):
                 case Get(remote, local) | GetTree(remote, local):
                     ends = [f"{there}{remote}", str(local)]
                 case _:
-                    raise NotImplementedError(step)
+                    raise ValueError(f"scp has no command for {step}")
             is_tree = isinstance(step, PutTree | GetTree)
             command = ["scp", "-s", *(["-r"] if is_tree else []), "-P", str(visitor.port)]
             run_program([*command, *visitor.openssh_options, *ends], visitor)
